@@ -1,0 +1,26 @@
+package depstmp
+
+import (
+	_ "github.com/BurntSushi/toml"
+	_ "github.com/Microsoft/hcsshim/ext4/tar2ext4"
+	_ "github.com/creack/pty"
+	_ "github.com/goccy/go-yaml"
+	_ "github.com/google/go-cmp/cmp"
+	_ "github.com/google/go-containerregistry/pkg/crane"
+	_ "github.com/google/go-containerregistry/pkg/registry"
+	_ "github.com/google/go-containerregistry/pkg/v1/daemon"
+	_ "github.com/google/go-containerregistry/pkg/v1/validate"
+	_ "github.com/hashicorp/yamux"
+	_ "github.com/magefile/mage/mg"
+	_ "github.com/moby/moby/api/pkg/stdcopy"
+	_ "github.com/moby/moby/client"
+	_ "github.com/rogpeppe/go-internal/testscript"
+	_ "github.com/spf13/pflag"
+	_ "github.com/testcontainers/testcontainers-go"
+	_ "github.com/zricethezav/gitleaks/v8/detect"
+	_ "go.uber.org/goleak"
+	_ "golang.org/x/net/idna"
+	_ "golang.org/x/sync/errgroup"
+	_ "golang.org/x/sys/unix"
+	_ "golang.org/x/term"
+)

@@ -1,0 +1,37 @@
+// Package secret holds values that must not be printed.
+//
+// A Value redacts itself on every road out of the program that prints: fmt, slog,
+// JSON, text. The bytes leave only through Reveal, which is easy to search for.
+package secret
+
+import (
+	"fmt"
+	"log/slog"
+)
+
+// Redacted stands where a secret would have been printed.
+const Redacted = "[redacted]"
+
+// Value is a secret string. The zero Value is the empty secret.
+type Value struct{ text string }
+
+// New wraps text.
+func New(text string) Value { return Value{text: text} }
+
+// Reveal returns the secret itself, for the one place that sends it on.
+func (v Value) Reveal() string { return v.text }
+
+// IsEmpty reports whether there is nothing to hide.
+func (v Value) IsEmpty() bool { return v.text == "" }
+
+// Format implements [fmt.Formatter], so that no verb prints the secret.
+func (v Value) Format(f fmt.State, _ rune) { fmt.Fprint(f, Redacted) }
+
+// String implements [fmt.Stringer].
+func (v Value) String() string { return Redacted }
+
+// MarshalText implements [encoding.TextMarshaler]; encoding/json uses it too.
+func (v Value) MarshalText() ([]byte, error) { return []byte(Redacted), nil }
+
+// LogValue implements [slog.LogValuer].
+func (v Value) LogValue() slog.Value { return slog.StringValue(Redacted) }
