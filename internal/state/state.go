@@ -1,0 +1,154 @@
+// Package state keeps what a bottle leaves on the host's disk: one directory per
+// identity, made before any other effect and removed after all of them.
+//
+// Invariants: the root and every instance are ours and mode 0700; no path component
+// is a symlink that somebody else could turn; files are written whole or not at all;
+// the process that owns a running bottle holds the instance's lock, so a lock that
+// can be taken means that the owner is gone, whatever killed it.
+//
+// An instance directory holds:
+//
+//	plan.json    what was asked for, as resolved
+//	status.json  how far it got: [Status]
+//	lock         held by the owner
+//	config/      the bundle's configuration, mounted read-only into it
+//	sockets/     one unix socket per guest port (or elsewhere, see [Instance.SocketDir])
+//	bundle.log   what the bundle's daemons printed
+package state
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"bottle.internal/internal/names"
+)
+
+// File names inside an instance directory.
+const (
+	PlanFile   = "plan.json"
+	StatusFile = "status.json"
+	LockFile   = "lock"
+	ConfigDir  = "config"
+	SocketDir  = "sockets"
+	BundleLog  = "bundle.log"
+)
+
+// ErrNotFound means that there is no such instance.
+var ErrNotFound = errors.New("no such bottle")
+
+// ErrExists means that the identity is taken.
+var ErrExists = errors.New("bottle exists")
+
+// Root is the directory of all instances, $XDG_STATE_HOME/bottle.
+type Root struct{ dir string }
+
+// OpenRoot makes the directory if needed and checks that it is safe to use.
+func OpenRoot(dir string) (*Root, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, fmt.Errorf("opening the state directory: %w", err)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("making the state directory: %w", err)
+	}
+	if err := checkPath(dir); err != nil {
+		return nil, fmt.Errorf("checking the state directory: %w", err)
+	}
+	return &Root{dir: dir}, nil
+}
+
+// Dir is the absolute path of the root.
+func (r *Root) Dir() string { return r.dir }
+
+// Create makes an instance directory and takes its lock.
+func (r *Root) Create(id names.Identity) (*Instance, error) {
+	if _, err := names.ParseIdentity(string(id)); err != nil {
+		return nil, err
+	}
+	dir := filepath.Join(r.dir, string(id))
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		if errors.Is(err, fs.ErrExist) {
+			return nil, fmt.Errorf("%w: %s", ErrExists, id)
+		}
+		return nil, fmt.Errorf("making the instance directory: %w", err)
+	}
+	instance := &Instance{ID: id, dir: dir, root: r}
+	for _, sub := range []string{ConfigDir, SocketDir} {
+		if err := os.Mkdir(filepath.Join(dir, sub), 0o700); err != nil {
+			return nil, errors.Join(fmt.Errorf("making the instance directory: %w", err), r.remove(id))
+		}
+	}
+	if err := instance.Lock(); err != nil {
+		return nil, errors.Join(err, r.remove(id))
+	}
+	return instance, nil
+}
+
+// Open finds an instance; it does not lock it.
+func (r *Root) Open(id names.Identity) (*Instance, error) {
+	if _, err := names.ParseIdentity(string(id)); err != nil {
+		return nil, err
+	}
+	dir := filepath.Join(r.dir, string(id))
+	info, err := os.Lstat(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("%w: %s", ErrNotFound, id)
+	case err != nil:
+		return nil, fmt.Errorf("opening bottle %s: %w", id, err)
+	case !info.IsDir():
+		return nil, fmt.Errorf("opening bottle %s: %s is no directory", id, dir)
+	}
+	if err := checkOwner(dir, info); err != nil {
+		return nil, fmt.Errorf("opening bottle %s: %w", id, err)
+	}
+	return &Instance{ID: id, dir: dir, root: r}, nil
+}
+
+// List returns every instance, sorted by identity. Entries that are no instance are
+// reported beside it: one broken bottle must not hide the others.
+func (r *Root) List() (instances []*Instance, problems []error) {
+	entries, err := os.ReadDir(r.dir)
+	if err != nil {
+		return nil, []error{fmt.Errorf("listing bottles: %w", err)}
+	}
+	for _, entry := range entries {
+		if strings.HasPrefix(entry.Name(), ".") {
+			continue
+		}
+		id, err := names.ParseIdentity(entry.Name())
+		if err != nil {
+			problems = append(problems, fmt.Errorf("%s in %s is not ours: it is left alone", entry.Name(), r.dir))
+			continue
+		}
+		instance, err := r.Open(id)
+		if err != nil {
+			problems = append(problems, err)
+			continue
+		}
+		instances = append(instances, instance)
+	}
+	slices.SortFunc(instances, func(a, b *Instance) int { return strings.Compare(string(a.ID), string(b.ID)) })
+	return instances, problems
+}
+
+// remove deletes an instance directory without following a symlink out of it.
+func (r *Root) remove(id names.Identity) error {
+	if _, err := names.ParseIdentity(string(id)); err != nil {
+		return err
+	}
+	root, err := os.OpenRoot(r.dir)
+	if err != nil {
+		return fmt.Errorf("removing bottle %s: %w", id, err)
+	}
+	defer root.Close()
+	if err := root.RemoveAll(string(id)); err != nil {
+		return fmt.Errorf("removing bottle %s: %w", id, err)
+	}
+	return nil
+}
