@@ -1,0 +1,19 @@
+// Command bottle runs AI coding agents in microVMs without a network device.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"bottle.internal/internal/app"
+	"bottle.internal/internal/cli"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	code := cli.Run(ctx, cli.Streams{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}, app.FromProcess(), os.Args[1:])
+	stop()
+	os.Exit(code)
+}

@@ -1,0 +1,114 @@
+//go:build linux
+
+// Command bottle-guest is the one program of ours inside the agent's VM: it forwards
+// loopback ports to the sockets that the host mounted, and it starts commands.
+//
+//   - serve: the machine's root workload.
+//   - exec: runs one command as root or as the agent and reports its exit code in a
+//     frame that carries the host's nonce.
+//   - winsize: resizes the terminal of a running exec session.
+//   - health: asks the daemon behind a port whether it is well.
+//
+// The environment of a command comes from a root-only file, never from a command
+// line. The VM is the boundary, not the uid: a command may gain privileges through
+// setuid programs of the image (no_new_privs stays off), so that sudo and ping work.
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"bottle.internal/internal/guest"
+)
+
+// Exit codes of bottle-guest itself. The last two come in a frame, as in a shell.
+const (
+	exitUsage   = 2
+	exitSelf    = 125 // bottle-guest failed, not the command; no frame is printed
+	exitNotExec = 126
+	exitMissing = 127
+)
+
+const usage = `usage:
+  bottle-guest serve
+  bottle-guest exec --nonce N --user agent|root --workdir DIR [--session S] [--term T]
+                    [--rows N --cols N] -- COMMAND [ARG...]
+  bottle-guest winsize SESSION ROWS COLS
+  bottle-guest health PORT
+`
+
+func main() {
+	os.Exit(run(os.Args[1:], theMachine(), os.Stderr))
+}
+
+// machine says where things are, so that tests can have their own.
+type machine struct {
+	envFile, sessionDir, socketDir string
+	rescan                         time.Duration
+	accounts                       map[string]account
+}
+
+// account is a user that commands run as.
+type account struct {
+	name     string
+	uid, gid int
+	home     string
+}
+
+func theMachine() machine {
+	return machine{
+		envFile: guest.EnvFile, sessionDir: guest.SessionDir, socketDir: guest.RunDir,
+		rescan: 200 * time.Millisecond,
+		accounts: map[string]account{
+			guest.RootUser:  {guest.RootUser, 0, 0, "/root"},
+			guest.AgentUser: {guest.AgentUser, guest.AgentUID, guest.AgentGID, guest.AgentHome},
+		},
+	}
+}
+
+// usageError is a wrong command line.
+type usageError struct{ text string }
+
+func (e usageError) Error() string { return e.text }
+
+func run(args []string, m machine, stderr io.Writer) int {
+	command := ""
+	if len(args) > 0 {
+		command, args = args[0], args[1:]
+	}
+	code, err := 0, error(nil)
+	switch command {
+	case "serve":
+		err = serveCommand(args, m, stderr)
+	case "exec":
+		code, err = execCommand(args, m, stderr)
+	case "winsize":
+		err = winsizeCommand(args, m)
+	case "health":
+		err = health(args)
+	case "":
+		err = usageError{"no command given"}
+	default:
+		err = usageError{fmt.Sprintf("unknown command %q", command)}
+	}
+	if err == nil {
+		return code
+	}
+	fmt.Fprintf(stderr, "bottle-guest: %v\n", err)
+	if errors.As(err, &usageError{}) {
+		fmt.Fprint(stderr, usage)
+		return exitUsage
+	}
+	return exitSelf
+}
+
+// newFlags makes a strict flag set whose errors we print ourselves.
+func newFlags(name string) *flag.FlagSet {
+	flags := flag.NewFlagSet(name, flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	return flags
+}

@@ -1,0 +1,82 @@
+package app
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"path/filepath"
+	"time"
+
+	"github.com/moby/moby/client"
+
+	"bottle.internal/internal/launch"
+	"bottle.internal/internal/names"
+	"bottle.internal/internal/sidecar"
+	"bottle.internal/pkg/bundle"
+)
+
+// engineTimeout bounds the first question to the engine.
+const engineTimeout = 5 * time.Second
+
+// engine connects to the Docker Engine. The caller closes it.
+func (a *App) engine(ctx context.Context) (*client.Client, error) {
+	ctx, cancel := context.WithTimeout(ctx, engineTimeout)
+	defer cancel()
+	engine, err := bundle.Connect(ctx, a.engineSockets()...)
+	if err != nil {
+		return nil, engineProblem(err)
+	}
+	return engine, nil
+}
+
+// engineSockets are where engines listen that do not own /var/run/docker.sock.
+func (a *App) engineSockets() []string {
+	sockets := []string{
+		filepath.Join(a.dirs.home, ".docker/run/docker.sock"),
+		filepath.Join(a.dirs.home, ".colima/default/docker.sock"),
+	}
+	if dir := a.config.getenv("XDG_RUNTIME_DIR"); dir != "" {
+		sockets = append(sockets, filepath.Join(dir, "docker.sock"))
+	}
+	return sockets
+}
+
+// engineProblem adds what to type when the engine is down.
+func engineProblem(err error) error {
+	if !errors.Is(err, bundle.ErrEngineDown) {
+		return err
+	}
+	return &Problem{Text: err.Error(), Hints: []string{"go tool mage setup", "or start Docker, then: docker version"}}
+}
+
+// sidecars is what a launch starts its bundle with. The caller closes the engine.
+func (a *App) sidecars(ctx context.Context) (launch.Sidecars, *client.Client, error) {
+	engine, err := a.engine(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	return sidecar.Starter{
+		Engine: engine, Owner: a.owner(), UID: a.config.UID, GID: a.config.GID, Events: a.events,
+		Image: func(ctx context.Context) (string, error) {
+			loaded, _, err := a.loadBundle(ctx, engine)
+			return loaded.Ref, err
+		},
+	}, engine, nil
+}
+
+// owner tells our containers from those of another user or state directory.
+func (a *App) owner() string {
+	sum := sha256.Sum256([]byte(a.state.Dir()))
+	return hex.EncodeToString(sum[:8])
+}
+
+// removeBundle removes what a dead process left in the engine.
+func (a *App) removeBundle(ctx context.Context, id names.Identity) error {
+	engine, err := a.engine(ctx)
+	if err != nil {
+		return err
+	}
+	defer engine.Close()
+	return engineProblem(bundle.Remove(ctx, engine, a.owner(), string(id)))
+}

@@ -1,0 +1,204 @@
+package app
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"bottle.internal/internal/imagebuild"
+	"bottle.internal/internal/manifest"
+	"bottle.internal/internal/names"
+	"bottle.internal/internal/plan"
+	"bottle.internal/pkg/smolvm"
+)
+
+// firewallEngine is the only one that this version runs.
+const firewallEngine = "builtin"
+
+// liteNote is what the stand-in has to say about itself.
+const liteNote = "stand-in over QEMU: shows behaviour, not isolation strength"
+
+// PlanRequest is what was asked for.
+type PlanRequest struct {
+	Agent    string
+	TrustCwd bool // agents from ./bottle.toml are wanted
+	Asks     bool // a person will be asked for a yes
+}
+
+// Plan resolves a request. It builds our own programs, but no image.
+func (a *App) Plan(ctx context.Context, request PlanRequest) (plan.Plan, error) {
+	set, err := a.manifest()
+	if err != nil {
+		return plan.Plan{}, err
+	}
+	want := plan.Request{Agent: request.Agent, CwdTrusted: request.TrustCwd, Asks: request.Asks}
+	if _, known := set.Agents[request.Agent]; !known {
+		// Resolve has the message for it; nothing needs to be looked up.
+		return plan.Resolve(set, want, plan.Facts{})
+	}
+	if want.Identity, err = names.NewIdentity(request.Agent, rand.Reader); err != nil {
+		return plan.Plan{}, err
+	}
+	facts, err := a.facts(ctx, plan.NeedsOf(set, request.Agent))
+	if err != nil {
+		return plan.Plan{}, err
+	}
+	facts.TTY = request.Asks
+	return plan.Resolve(set, want, facts)
+}
+
+// Supported refuses a plan that asks for what this version does not run.
+func Supported(p plan.Plan) error {
+	missing := p.Unsupported()
+	if len(missing) == 0 {
+		return nil
+	}
+	return &Problem{
+		Text:  "not supported yet: " + strings.Join(missing, "\nnot supported yet: "),
+		Hints: []string{"this version runs allowlisted hosts only; bottle start demo shows them"},
+	}
+}
+
+// manifest reads the user's manifest and the working directory's.
+func (a *App) manifest() (*manifest.Set, error) {
+	user := cmp.Or(a.config.Manifest, a.config.getenv("BOTTLE_MANIFEST"), filepath.Join(a.dirs.config, ManifestName))
+	if !filepath.IsAbs(user) {
+		user = filepath.Join(a.config.Dir, user)
+	}
+	var sources manifest.Sources
+	var err error
+	if sources.User, err = manifest.Read(user); err != nil {
+		return nil, err
+	}
+	cwd := filepath.Join(a.config.Dir, ManifestName)
+	if same(user, cwd) {
+		return manifest.Load(sources)
+	}
+	source, err := manifest.Read(cwd)
+	switch {
+	case err == nil:
+		sources.Cwd = &source
+	case !errors.Is(err, fs.ErrNotExist):
+		return nil, err
+	}
+	return manifest.Load(sources)
+}
+
+func same(a, b string) bool {
+	infoA, errA := os.Stat(a)
+	infoB, errB := os.Stat(b)
+	return errA == nil && errB == nil && os.SameFile(infoA, infoB)
+}
+
+// facts looks up what Resolve has to know.
+func (a *App) facts(ctx context.Context, needs plan.Needs) (plan.Facts, error) {
+	facts := plan.Facts{FirewallEngine: firewallEngine, HostEnv: map[string]bool{}, Files: map[string]plan.FileFact{}}
+	for _, name := range needs.Env {
+		facts.HostEnv[name] = a.isSet(name)
+	}
+	for _, ref := range needs.Files {
+		facts.Files[ref.Path] = a.fileFact(ref)
+	}
+	var client *smolvm.Client
+	var job *imagebuild.Job
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() (err error) {
+		client, err = a.vmTool(ctx)
+		return err
+	})
+	group.Go(func() (err error) {
+		job, err = a.agentJob(ctx, needs.Tools)
+		return err
+	})
+	if err := group.Wait(); err != nil {
+		return plan.Facts{}, err
+	}
+	tool := client.Tool()
+	facts.VMTool = plan.VMTool{Name: tool.Name, Version: tool.Version.String()}
+	if tool.Name == smolvm.NameLite {
+		facts.VMTool.Note = liteNote
+	}
+	facts.RecipeKey = job.Key()
+	recipe, err := a.recipe(agentRecipe)
+	if err != nil {
+		return plan.Facts{}, err
+	}
+	facts.ImageTools = []string{}
+	for _, pkg := range recipe.Npm {
+		facts.ImageTools = append(facts.ImageTools, pkg.Tool)
+	}
+	return facts, nil
+}
+
+func (a *App) isSet(name string) bool {
+	return slices.ContainsFunc(a.config.Environ, func(entry string) bool { return strings.HasPrefix(entry, name+"=") })
+}
+
+// hostPath expands ~/ and relative paths of a plan.
+func (a *App) hostPath(path string) string {
+	if rest, ok := strings.CutPrefix(path, "~/"); ok {
+		return filepath.Join(a.dirs.home, rest)
+	}
+	if !filepath.IsAbs(path) {
+		return filepath.Join(a.config.Dir, path)
+	}
+	return path
+}
+
+func (a *App) fileFact(ref plan.FileRef) plan.FileFact {
+	path := a.hostPath(ref.Path)
+	info, err := os.Stat(path)
+	if err != nil {
+		return plan.FileFact{}
+	}
+	fact := plan.FileFact{Exists: true, Dir: info.IsDir(), Mode: uint32(info.Mode().Perm())}
+	if ref.Root != "" {
+		_, err := statInside(a.hostPath(ref.Root), path)
+		fact.Outside = err != nil
+	}
+	return fact
+}
+
+// statInside looks at path without leaving root through a symlink.
+func statInside(rootDir, path string) (fs.FileInfo, error) {
+	inside, err := filepath.Rel(rootDir, path)
+	if err != nil {
+		return nil, err
+	}
+	root, err := os.OpenRoot(rootDir)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	return root.Stat(inside)
+}
+
+// promptText reads the prompt of a plan.
+func (a *App) promptText(p plan.Prompt) ([]byte, error) {
+	if p.File == "" {
+		return []byte(p.Text), nil
+	}
+	path := a.hostPath(p.File)
+	if p.Root == "" {
+		return os.ReadFile(path)
+	}
+	rootDir := a.hostPath(p.Root)
+	inside, err := filepath.Rel(rootDir, path)
+	if err != nil {
+		return nil, err
+	}
+	root, err := os.OpenRoot(rootDir)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	return root.ReadFile(inside)
+}

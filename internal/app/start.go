@@ -1,0 +1,82 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"time"
+
+	"bottle.internal/internal/event"
+	"bottle.internal/internal/imagepack"
+	"bottle.internal/internal/launch"
+	"bottle.internal/internal/plan"
+	"bottle.internal/internal/secret"
+)
+
+// Start launches a plan. The caller closes the bottle.
+func (a *App) Start(ctx context.Context, p plan.Plan) (*launch.Bottle, error) {
+	if err := Supported(p); err != nil {
+		return nil, err
+	}
+	a.mentionOthers(ctx, p)
+	client, err := a.vmTool(ctx)
+	if err != nil {
+		return nil, err
+	}
+	values, err := a.values(ctx, p.Env)
+	if err != nil {
+		return nil, err
+	}
+	prompt, err := a.promptText(p.Prompt)
+	if err != nil {
+		return nil, fmt.Errorf("reading the prompt: %w", err)
+	}
+	sidecars, engine, err := a.sidecars(ctx)
+	if err != nil {
+		return nil, err
+	}
+	bottle, err := launch.Start(ctx, p, launch.Deps{
+		Machine: client, Tool: client.Tool(), Sidecars: sidecars, Values: values, Prompt: prompt,
+		State: a.state, Release: engine.Close, Events: a.events, PID: os.Getpid(), Now: time.Now,
+		Artifact: func(ctx context.Context) (launch.Artifact, error) {
+			packed, err := a.artifact(ctx, client, p.Image.Tools)
+			return launch.Artifact{Path: packed.Path, Archive: packed.Via == imagepack.ViaArchive}, err
+		},
+	})
+	if err != nil {
+		return nil, engineProblem(err)
+	}
+	return bottle, nil
+}
+
+// mentionOthers says which bottles of the same agent run: several may, but somebody who
+// forgot one should know.
+func (a *App) mentionOthers(ctx context.Context, p plan.Plan) {
+	rows, _ := a.List(ctx)
+	for _, row := range rows {
+		if row.Agent == p.Agent {
+			a.events.Send(ctx, event.Event{
+				Kind: event.Warn, Step: "start",
+				Text: fmt.Sprintf("%s of the same agent is %s; this one is %s", row.Identity, row.State, p.Identity),
+			})
+		}
+	}
+}
+
+// values fetches what the plan only names.
+func (a *App) values(ctx context.Context, variables []plan.Env) (map[string]secret.Value, error) {
+	values := map[string]secret.Value{}
+	for _, variable := range variables {
+		switch variable.Source {
+		case "host":
+			values[variable.Name] = secret.New(a.config.getenv(variable.From))
+		case "prompt":
+			answer, err := a.config.Ask(ctx, variable.From)
+			if err != nil {
+				return nil, err
+			}
+			values[variable.Name] = answer
+		}
+	}
+	return values, nil
+}

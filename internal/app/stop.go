@@ -1,0 +1,96 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+	"time"
+
+	"bottle.internal/internal/launch"
+	"bottle.internal/internal/state"
+)
+
+const (
+	// stopPatience is how long a living owner has to take its bottle down.
+	stopPatience = 10 * time.Second
+	stopPoll     = 50 * time.Millisecond
+)
+
+// Stop ends a bottle. A living owner is asked to; what is left of a dead one is removed.
+func (a *App) Stop(ctx context.Context, identity string) error {
+	instance, err := a.open(identity)
+	if err != nil {
+		return err
+	}
+	if err := a.askOwner(ctx, instance); err != nil {
+		return err
+	}
+	switch err := instance.Lock(); {
+	case errors.Is(err, os.ErrNotExist):
+		return nil // the owner removed everything
+	case err != nil:
+		return err
+	}
+	defer instance.Unlock()
+	status, err := instance.Status()
+	if err != nil {
+		// Half a status file must not stand in the way: the names follow from the identity.
+		status = state.Status{Identity: instance.ID, Machine: launch.MachineName(instance.ID)}
+	}
+	if status.Machine == "" {
+		status.Machine = launch.MachineName(instance.ID)
+	}
+	if err := a.removeResources(ctx, status); err != nil {
+		return &launch.LeftoverError{Identity: identity, Err: err}
+	}
+	return instance.Remove()
+}
+
+// askOwner sends the owner SIGTERM and waits for it. The lock is proof that the pid is
+// still the owner's: only the process that wrote it can hold it.
+func (a *App) askOwner(ctx context.Context, instance *state.Instance) error {
+	if !instance.Owned() {
+		return nil
+	}
+	status, err := instance.Status()
+	if err != nil {
+		return err
+	}
+	if status.PID <= 1 {
+		return fmt.Errorf("%s is in use by a process that has not said which", instance.ID)
+	}
+	if err := syscall.Kill(status.PID, syscall.SIGTERM); err != nil && !errors.Is(err, syscall.ESRCH) {
+		return fmt.Errorf("asking process %d to stop %s: %w", status.PID, instance.ID, err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, stopPatience)
+	defer cancel()
+	for instance.Owned() {
+		select {
+		case <-ctx.Done():
+			return &Problem{
+				Text:  fmt.Sprintf("process %d did not stop %s within %s", status.PID, instance.ID, stopPatience),
+				Hints: []string{fmt.Sprintf("kill -9 %d && bottle stop %s", status.PID, instance.ID)},
+			}
+		case <-time.After(stopPoll):
+		}
+	}
+	return nil
+}
+
+// removeResources removes the machine and the containers of a bottle, whatever exists
+// of them.
+func (a *App) removeResources(ctx context.Context, status state.Status) error {
+	ctx, cancel := context.WithTimeout(ctx, stopPatience)
+	defer cancel()
+	return errors.Join(a.removeMachine(ctx, status), a.removeBundle(ctx, status.Identity))
+}
+
+func (a *App) removeMachine(ctx context.Context, status state.Status) error {
+	client, err := a.clientOf(ctx, status)
+	if err != nil {
+		return err
+	}
+	return client.Delete(ctx, status.Machine)
+}

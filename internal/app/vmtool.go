@@ -1,0 +1,90 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"runtime"
+
+	"golang.org/x/sync/errgroup"
+
+	"bottle.internal/internal/execx"
+	"bottle.internal/internal/gobuild"
+	"bottle.internal/pkg/smolvm"
+)
+
+// vmTool finds the VM tool: $BOTTLE_SMOLVM, else smolvm on PATH, else our stand-in. It
+// looks once.
+func (a *App) vmTool(ctx context.Context) (*smolvm.Client, error) {
+	return a.tool.get(func() (*smolvm.Client, error) { return a.findTool(ctx) })
+}
+
+func (a *App) findTool(ctx context.Context) (*smolvm.Client, error) {
+	path := a.config.getenv("BOTTLE_SMOLVM")
+	extra := map[string]string{}
+	if path == "" {
+		found, err := execx.Find(smolvm.NameSmolvm)
+		switch {
+		case err == nil:
+			path = found
+		case errors.Is(err, execx.ErrNotFound):
+			if path, extra, err = a.buildLite(ctx); err != nil {
+				return nil, err
+			}
+		default:
+			return nil, err
+		}
+	}
+	return a.vmClient(ctx, path, extra)
+}
+
+// vmClient asks the tool at path who it is.
+func (a *App) vmClient(ctx context.Context, path string, extra map[string]string) (*smolvm.Client, error) {
+	env := smolvm.Environ(a.config.Environ, extra)
+	tool, err := smolvm.Detect(ctx, path, env)
+	if err != nil {
+		return nil, err
+	}
+	return smolvm.New(smolvm.Config{Tool: tool, Env: env}), nil
+}
+
+// buildLite builds smolvm-lite and its PID 1 from the checkout.
+func (a *App) buildLite(ctx context.Context) (path string, env map[string]string, err error) {
+	if runtime.GOOS != "linux" {
+		return "", nil, &Problem{
+			Text:  "smolvm is not on PATH, and its stand-in smolvm-lite runs on Linux only",
+			Hints: []string{"install smolvm 1.8.1 or newer and put it on PATH", "or name it: export BOTTLE_SMOLVM=/path/to/smolvm"},
+		}
+	}
+	if a.source == "" {
+		return "", nil, &Problem{
+			Text:  "smolvm is not on PATH, and smolvm-lite is built from the checkout of bottle, which was not found",
+			Hints: []string{"cd into the checkout", "or name it: export BOTTLE_SOURCE=/path/to/bottle"},
+		}
+	}
+	var lite, pid1 string
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() (err error) {
+		lite, err = a.program(ctx, "./cmd/smolvm-lite")
+		return err
+	})
+	group.Go(func() (err error) {
+		pid1, err = a.program(ctx, "./cmd/lite-init")
+		return err
+	})
+	if err := group.Wait(); err != nil {
+		return "", nil, err
+	}
+	return lite, map[string]string{"SMOLVM_LITE_INIT": pid1, "SMOLVM_LITE_KERNEL": a.kernelDir()}, nil
+}
+
+func (a *App) program(ctx context.Context, pkg string) (string, error) {
+	program, err := a.programs().Build(ctx, gobuild.Target{
+		Package: pkg, Name: filepath.Base(pkg), OS: runtime.GOOS, Arch: runtime.GOARCH,
+	})
+	return program.Path, err
+}
+
+func (a *App) programs() *gobuild.Builder {
+	return &gobuild.Builder{Root: a.source, CacheDir: a.dirs.cache, Env: a.config.Environ}
+}

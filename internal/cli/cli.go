@@ -1,0 +1,155 @@
+// Package cli is the command line: it parses flags, asks the questions, prints what
+// internal/app answers and turns errors into messages and exit codes.
+//
+// Invariants: stdout is the answer and nothing else; everything else goes to stderr;
+// an error is one problem line and hint lines that can be typed; exit codes are 0, 1,
+// 2 for usage, 130 after an interrupt, and the guest's own for start, exec and shell.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"bottle.internal/internal/app"
+	"bottle.internal/internal/event"
+)
+
+// Exit codes.
+const (
+	exitOK          = 0
+	exitFailure     = 1
+	exitUsage       = 2
+	exitInterrupted = 130
+)
+
+// Streams are the process's own.
+type Streams struct {
+	Stdin  *os.File
+	Stdout io.Writer
+	Stderr io.Writer
+}
+
+// command is one verb. Its set func declares flags and returns what runs after parsing.
+type command struct {
+	name    string
+	args    string // for the usage line
+	summary string
+	help    string // examples and explanations below the flags
+	setup   func(*pflag.FlagSet) func(context.Context, *session) error
+}
+
+// session is what a verb works with.
+type session struct {
+	Streams
+	app  *app.App
+	args []string
+}
+
+func commands() []command {
+	return []command{
+		startCommand(), execCommand(), shellCommand(), listCommand(), stopCommand(),
+		planCommand(), imagesCommand(), baseCommand(), setupCommand(), doctorCommand(),
+		cleanCommand(), versionCommand(),
+	}
+}
+
+// Run runs one command line and returns the exit code. environ and dir stand for the
+// process's environment and working directory, so that mage can be a front door too.
+func Run(ctx context.Context, streams Streams, config app.Config, args []string) int {
+	err := run(ctx, streams, config, args)
+	if errors.Is(err, pflag.ErrHelp) {
+		return exitOK
+	}
+	return report(streams.Stderr, err)
+}
+
+func run(ctx context.Context, streams Streams, config app.Config, args []string) error {
+	if len(args) == 0 {
+		fmt.Fprint(streams.Stderr, overview())
+		return &usageError{text: "which command?"}
+	}
+	if slices.Contains([]string{"help", "-h", "--help"}, args[0]) {
+		if len(args) > 1 && !strings.HasPrefix(args[1], "-") {
+			return run(ctx, streams, config, []string{args[1], "--help"})
+		}
+		fmt.Fprint(streams.Stdout, overview())
+		return nil
+	}
+	for _, c := range commands() {
+		if c.name == args[0] || args[0] == "--version" && c.name == "version" {
+			return c.run(ctx, streams, config, args[1:])
+		}
+	}
+	return &usageError{text: fmt.Sprintf("there is no command %q", event.SafeText(args[0])), hints: []string{"bottle help"}}
+}
+
+func (c command) run(ctx context.Context, streams Streams, config app.Config, args []string) error {
+	flags := pflag.NewFlagSet(c.name, pflag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	flags.SetInterspersed(c.name != "exec") // what follows the identity is the guest's
+	flags.StringVar(&config.Manifest, "manifest", config.Manifest, "the `file` with bottles and agents")
+	verb := c.setup(flags)
+	if err := flags.Parse(args); err != nil {
+		if errors.Is(err, pflag.ErrHelp) {
+			fmt.Fprint(streams.Stdout, c.usage(flags))
+			return err
+		}
+		return &usageError{text: err.Error(), hints: []string{"bottle " + c.name + " --help"}}
+	}
+	if config.Events == nil {
+		config.Events = progress(streams.Stderr)
+	}
+	if config.Ask == nil {
+		config.Ask = (&session{Streams: streams}).askSecret
+	}
+	application, err := app.New(config)
+	if err != nil {
+		return err
+	}
+	return verb(ctx, &session{Streams: streams, app: application, args: flags.Args()})
+}
+
+func (c command) usage(flags *pflag.FlagSet) string {
+	var text strings.Builder
+	fmt.Fprintf(&text, "%s\n\nusage: %s\n\n%s", c.summary, strings.TrimSpace("bottle "+c.name+" [flags] "+c.args), flags.FlagUsages())
+	if c.help != "" {
+		fmt.Fprintf(&text, "\n%s\n", strings.TrimSpace(c.help))
+	}
+	return text.String()
+}
+
+func overview() string {
+	var text strings.Builder
+	text.WriteString("bottle runs an AI coding agent in a microVM without a network device.\n\nusage: bottle COMMAND [flags]\n\n")
+	for _, c := range commands() {
+		fmt.Fprintf(&text, "  %-8s %s\n", c.name, c.summary)
+	}
+	text.WriteString("\nMore: bottle COMMAND --help\n")
+	return text.String()
+}
+
+// one returns the only argument, or a usage error that says what is missing.
+func (s *session) one(what string) (string, error) {
+	switch len(s.args) {
+	case 1:
+		return s.args[0], nil
+	case 0:
+		return "", &usageError{text: "which " + what + "?"}
+	default:
+		return "", &usageError{text: fmt.Sprintf("one %s at a time, not %d", what, len(s.args))}
+	}
+}
+
+func (s *session) none() error {
+	if len(s.args) > 0 {
+		return &usageError{text: fmt.Sprintf("unexpected argument %q", event.SafeText(s.args[0]))}
+	}
+	return nil
+}

@@ -1,0 +1,80 @@
+package cli
+
+import (
+	"context"
+
+	"github.com/spf13/pflag"
+
+	"bottle.internal/internal/launch"
+)
+
+func execCommand() command {
+	return command{
+		name: "exec", args: "IDENTITY -- COMMAND [ARGUMENT...]",
+		summary: "run a command in a running bottle",
+		help: `The command runs as the agent's user; --root runs it as root of the guest.
+Its exit code is passed on.
+
+  bottle exec demo-x7k2p -- git status
+  bottle exec --root demo-x7k2p -- id`,
+		setup: func(flags *pflag.FlagSet) func(context.Context, *session) error {
+			root := flags.Bool("root", false, "run as root of the guest")
+			tty := flags.BoolP("tty", "t", false, "give the command a terminal")
+			return func(ctx context.Context, s *session) error {
+				if len(s.args) < 2 {
+					return &usageError{text: "which bottle, and which command?", hints: []string{"bottle exec IDENTITY -- COMMAND", "bottle list"}}
+				}
+				command := s.args[1:]
+				if command[0] == "--" {
+					command = command[1:]
+				}
+				if len(command) == 0 {
+					return &usageError{text: "which command?", hints: []string{"bottle exec " + s.args[0] + " -- COMMAND"}}
+				}
+				if *tty && !s.interactive() {
+					return &usageError{text: "there is no terminal here to pass on: leave out --tty"}
+				}
+				return s.exec(ctx, launch.Command{Argv: command, Root: *root}, *tty)
+			}
+		},
+	}
+}
+
+func shellCommand() command {
+	return command{
+		name: "shell", args: "IDENTITY",
+		summary: "open a shell in a running bottle",
+		setup: func(flags *pflag.FlagSet) func(context.Context, *session) error {
+			root := flags.Bool("root", false, "open it as root of the guest")
+			return func(ctx context.Context, s *session) error {
+				if _, err := s.one("bottle"); err != nil {
+					return err
+				}
+				return s.exec(ctx, launch.Command{Argv: []string{"/bin/bash"}, Root: *root}, s.interactive())
+			}
+		},
+	}
+}
+
+func (s *session) exec(ctx context.Context, command launch.Command, tty bool) error {
+	identity := s.args[0]
+	run := func(ctx context.Context, stdio launch.Stdio) (int, error) {
+		return s.app.Exec(ctx, identity, command, stdio)
+	}
+	if tty {
+		code, err := s.attached(ctx, run)
+		if err != nil {
+			return err
+		}
+		return exitWith(code)
+	}
+	stdio := launch.Stdio{Stdout: s.Stdout, Stderr: s.Stderr}
+	if s.Stdin != nil {
+		stdio.Stdin = s.Stdin
+	}
+	code, err := run(ctx, stdio)
+	if err != nil {
+		return err
+	}
+	return exitWith(code)
+}

@@ -1,0 +1,109 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"golang.org/x/term"
+
+	"bottle.internal/internal/event"
+	"bottle.internal/internal/launch"
+	"bottle.internal/internal/secret"
+)
+
+// interactive reports whether a person can be asked: both ends must be a terminal.
+func (s *session) interactive() bool {
+	out, ok := s.Stdout.(*os.File)
+	return ok && s.Stdin != nil && term.IsTerminal(int(s.Stdin.Fd())) && term.IsTerminal(int(out.Fd()))
+}
+
+// progress draws live lines on a terminal and writes plain ones elsewhere.
+func progress(stderr io.Writer) event.Sink {
+	file, ok := stderr.(*os.File)
+	if !ok || !term.IsTerminal(int(file.Fd())) {
+		return event.NewPlain(stderr)
+	}
+	return event.NewTTY(file, func() int {
+		width, _, err := term.GetSize(int(file.Fd()))
+		if err != nil {
+			return 0
+		}
+		return width
+	})
+}
+
+// askSecret asks a question on the terminal; the answer is not shown.
+func (s *session) askSecret(_ context.Context, question string) (secret.Value, error) {
+	if !s.interactive() {
+		return secret.Value{}, fmt.Errorf("there is no terminal to ask for %q on", event.SafeText(question))
+	}
+	fmt.Fprintf(s.Stderr, "%s: ", event.SafeText(question))
+	answer, err := term.ReadPassword(int(s.Stdin.Fd()))
+	fmt.Fprintln(s.Stderr)
+	if err != nil {
+		return secret.Value{}, fmt.Errorf("reading an answer: %w", err)
+	}
+	return secret.New(string(answer)), nil
+}
+
+// attached runs do with the session's streams. On a terminal it passes the size on,
+// first and whenever it changes, and puts the terminal back as it was.
+func (s *session) attached(ctx context.Context, do func(context.Context, launch.Stdio) (int, error)) (int, error) {
+	stdio := launch.Stdio{Stdout: s.Stdout, Stderr: s.Stderr}
+	if !s.interactive() {
+		if s.Stdin != nil {
+			stdio.Stdin = s.Stdin
+		}
+		return do(ctx, stdio)
+	}
+	fd := int(s.Stdin.Fd())
+	if saved, err := term.GetState(fd); err == nil {
+		// Whatever the VM tool left behind when it was killed, the person's shell is usable.
+		defer func() { _ = term.Restore(fd, saved) }()
+	}
+	sizes, stop := watchSize(fd)
+	defer stop()
+	stdio.Stdin, stdio.TTY, stdio.Sizes = s.Stdin, true, sizes
+	return do(ctx, stdio)
+}
+
+// watchSize reports the terminal's size now and after every SIGWINCH. Only the newest
+// size matters: one that nobody took yet is replaced.
+func watchSize(fd int) (sizes <-chan launch.Size, stop func()) {
+	changed := make(chan os.Signal, 1)
+	signal.Notify(changed, syscall.SIGWINCH)
+	out := make(chan launch.Size, 1)
+	done, ended := make(chan struct{}), make(chan struct{})
+	send := func() {
+		cols, rows, err := term.GetSize(fd)
+		if err != nil {
+			return
+		}
+		select {
+		case <-out:
+		default:
+		}
+		out <- launch.Size{Rows: rows, Cols: cols}
+	}
+	go func() {
+		defer close(ended)
+		send()
+		for {
+			select {
+			case <-changed:
+				send()
+			case <-done:
+				return
+			}
+		}
+	}()
+	return out, func() {
+		signal.Stop(changed)
+		close(done)
+		<-ended
+	}
+}

@@ -1,0 +1,242 @@
+package echo_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"bottle.internal/internal/ca"
+	"bottle.internal/internal/echo"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// running is an echo upstream that serves; lines are what it prints.
+type running struct {
+	addr  string
+	lines *bufio.Scanner
+	roots *x509.CertPool
+}
+
+func start(t *testing.T) *running {
+	t.Helper()
+	authority, err := ca.New("test", time.Hour, time.Now(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf, err := authority.Leaf("echo.bottle.test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	boot, err := echo.Bootstrap{Listen: "127.0.0.1:0", Cert: leaf.CertPEM, Key: leaf.KeyPEM}.Stdin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Stdin stays open, as the engine's attached stream does.
+	stdin, feed := io.Pipe()
+	printed, stdout := io.Pipe()
+	ctx, cancel := context.WithCancel(t.Context())
+	code := make(chan int)
+	var stderr bytes.Buffer
+	go func() {
+		code <- echo.Main(ctx, nil, stdin, stdout, &stderr)
+		_ = stdout.Close()
+	}()
+	if _, err := feed.Write(boot); err != nil {
+		t.Fatal(err)
+	}
+	r := &running{lines: bufio.NewScanner(printed), roots: x509.NewCertPool()}
+	r.roots.AppendCertsFromPEM(authority.CertPEM())
+	t.Cleanup(func() {
+		cancel()
+		go func() { _, _ = io.Copy(io.Discard, printed) }()
+		if got := <-code; got != 0 || stderr.Len() != 0 {
+			t.Errorf("exit %d, %q", got, stderr.String())
+		}
+	})
+	var ready struct{ Event, Listen string }
+	r.line(t, &ready)
+	if ready.Event != "ready" {
+		t.Fatalf("first line: %+v", ready)
+	}
+	r.addr = ready.Listen
+	return r
+}
+
+func (r *running) line(t *testing.T, into any) {
+	t.Helper()
+	if !r.lines.Scan() {
+		t.Fatalf("no line: %v", r.lines.Err())
+	}
+	if err := json.Unmarshal(r.lines.Bytes(), into); err != nil {
+		t.Fatalf("%q: %v", r.lines.Text(), err)
+	}
+}
+
+func (r *running) client(t *testing.T, h2 bool) *http.Client {
+	t.Helper()
+	transport := &http.Transport{
+		TLSClientConfig:   &tls.Config{RootCAs: r.roots},
+		ForceAttemptHTTP2: h2,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			var dialer net.Dialer
+			return dialer.DialContext(ctx, "tcp", r.addr)
+		},
+	}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Transport: transport}
+}
+
+type said struct {
+	Event      string
+	Time       string
+	ServerName string `json:"server_name"`
+	Proto      string
+	Method     string
+	Host       string
+	Path       string
+	Headers    []string
+	Message    string
+	BodyBytes  int `json:"body_bytes"`
+}
+
+func TestTextAndJSON(t *testing.T) {
+	t.Parallel()
+	for _, h2 := range []bool{false, true} {
+		proto := map[bool]string{false: "HTTP/1.1", true: "HTTP/2.0"}[h2]
+		r := start(t)
+		client := r.client(t, h2)
+		body := get(t, client, "POST", "https://echo.bottle.test/a%20b?token=s3cret", map[string]string{"X-Api-Key": "s3cret"}, "12345")
+		want := "hello from echo.bottle.test: your request arrived here\n" +
+			"request: POST /a%20b over " + proto + ", body of 5 bytes\nhost: echo.bottle.test\n" +
+			"header names: Accept-Encoding, Content-Length, User-Agent, X-Api-Key\n"
+		if body != want {
+			t.Errorf("got\n%s\nwant\n%s", body, want)
+		}
+		var logged, answered said
+		r.line(t, &logged)
+		if logged.Event != "request" || logged.Time == "" || logged.ServerName != "echo.bottle.test" || logged.Method != "POST" || logged.Path != "/a%20b" {
+			t.Errorf("line: %+v", logged)
+		}
+		if strings.Contains(r.lines.Text()+body, "s3cret") {
+			t.Errorf("a value came back: %s %s", r.lines.Text(), body)
+		}
+		body = get(t, client, "GET", "https://echo.bottle.test/", map[string]string{"Accept": "application/json"}, "")
+		if err := json.Unmarshal([]byte(body), &answered); err != nil {
+			t.Fatalf("%q: %v", body, err)
+		}
+		r.line(t, &logged)
+		if answered.Proto != proto || answered.Message == "" || answered.Event != "" || fmt.Sprint(answered.Headers) != "[Accept Accept-Encoding User-Agent]" {
+			t.Errorf("answer: %+v", answered)
+		}
+	}
+}
+
+func get(t *testing.T, client *http.Client, method, url string, header map[string]string, body string) string {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, value := range header {
+		request.Header.Set(name, value)
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	data, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
+
+func TestLimits(t *testing.T) {
+	t.Parallel()
+	r := start(t)
+	conn, err := tls.Dial("tcp", r.addr, &tls.Config{RootCAs: r.roots, ServerName: "echo.bottle.test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	go func() {
+		_, _ = fmt.Fprintf(conn, "POST /\x1b[2J HTTP/1.1\r\nHost: x\r\n\r\n")
+	}()
+	if response, err := http.ReadResponse(bufio.NewReader(conn), nil); err != nil || response.StatusCode != 400 {
+		t.Errorf("control byte: %v, %v", response, err)
+	}
+	client := r.client(t, false)
+	answer := make(chan string, 1)
+	go func() {
+		request, _ := http.NewRequestWithContext(t.Context(), "POST", "https://echo.bottle.test/", strings.NewReader(strings.Repeat("x", 1<<20+1)))
+		response, err := client.Do(request)
+		if err != nil {
+			answer <- err.Error()
+			return
+		}
+		_ = response.Body.Close()
+		answer <- response.Status
+	}()
+	var logged said
+	r.line(t, &logged)
+	if got := <-answer; got != "413 Request Entity Too Large" || logged.BodyBytes != 1<<20 {
+		t.Errorf("%s, %+v", got, logged)
+	}
+}
+
+func TestTextIsPlain(t *testing.T) {
+	t.Parallel()
+	r := start(t)
+	conn, err := tls.Dial("tcp", r.addr, &tls.Config{RootCAs: r.roots, ServerName: "echo.bottle.test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	_, _ = fmt.Fprintf(conn, "GET /\xc2\x9b31m HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+	var logged said
+	r.line(t, &logged)
+	text, err := io.ReadAll(conn)
+	if err != nil || strings.ContainsRune(string(text), '\u009b') || strings.ContainsRune(r.lines.Text(), '\u009b') {
+		t.Errorf("%q, %v", text, err)
+	}
+}
+
+func TestMainRefuses(t *testing.T) {
+	t.Parallel()
+	const broken = "bundle echo: reading the bootstrap: it is not one JSON value of listen, cert and key\n"
+	for _, test := range []struct {
+		args  []string
+		stdin string
+		code  int
+		want  string
+	}{
+		{[]string{"x"}, "", 2, "bundle echo: unexpected argument \"x\"\n"},
+		{nil, "", 1, broken},
+		{nil, "{", 1, broken},
+		{nil, `{"listen":":0","cert":"c","key":"k","more":1}`, 1, broken},
+		{nil, `{"listen":"` + strings.Repeat(":", 70000) + `"}`, 1, broken},
+		{nil, `{"listen":":0"}`, 1, "bundle echo: reading the bootstrap: listen, cert and key are all needed\n"},
+		{nil, `{"listen":":0","cert":"c","key":"s3cret"}`, 1, "bundle echo: reading the bootstrap: cert and key are no pair of PEM blocks\n"},
+	} {
+		var stdout, stderr bytes.Buffer
+		code := echo.Main(t.Context(), test.args, strings.NewReader(test.stdin), &stdout, &stderr)
+		if code != test.code || stderr.String() != test.want || stdout.Len() != 0 {
+			t.Errorf("%.60s: %d %q %q", test.stdin, code, stdout.String(), stderr.String())
+		}
+	}
+}

@@ -1,0 +1,50 @@
+package event
+
+import (
+	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// SafeText makes text from outside safe to print on a terminal: control characters
+// but newline and tab, invisible and direction-changing characters, line separators
+// and bytes that are not UTF-8 come out as visible escapes such as \x1b or \u202e.
+// Text without any of them is returned as it is.
+func SafeText(text string) string {
+	if !strings.ContainsFunc(text, unsafeRune) {
+		return text
+	}
+	var safe strings.Builder
+	for i := 0; i < len(text); {
+		r, size := utf8.DecodeRuneInString(text[i:])
+		switch {
+		case r == utf8.RuneError && size == 1:
+			fmt.Fprintf(&safe, `\x%02x`, text[i])
+		case !unsafeRune(r) || r == utf8.RuneError:
+			safe.WriteString(text[i : i+size])
+		case r == '\r':
+			safe.WriteString(`\r`)
+		case r < utf8.RuneSelf:
+			fmt.Fprintf(&safe, `\x%02x`, r)
+		case r > 0xffff:
+			fmt.Fprintf(&safe, `\U%08x`, r)
+		default:
+			fmt.Fprintf(&safe, `\u%04x`, r)
+		}
+		i += size
+	}
+	return safe.String()
+}
+
+// unsafeRune also answers yes to U+FFFD, which is what a bad byte decodes to: the
+// caller has to look at the bytes then. Cf holds the zero-width and bidi characters.
+func unsafeRune(r rune) bool {
+	switch r {
+	case '\n', '\t':
+		return false
+	case utf8.RuneError:
+		return true
+	}
+	return unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp)
+}

@@ -1,0 +1,59 @@
+package event_test
+
+import (
+	"testing"
+	"unicode"
+	"unicode/utf8"
+
+	"bottle.internal/internal/event"
+)
+
+func TestSafeText(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ name, in, want string }{
+		{"plain", "packing agent", "packing agent"},
+		{"newline and tab stay", "a\n\tb", "a\n\tb"},
+		{"letters of the world stay", "größe 東京 🙂", "größe 東京 🙂"},
+		{"a real replacement character stays", "\ufffd", "\ufffd"},
+		{"colour", "\x1b[31mred", `\x1b[31mred`},
+		{"carriage return", "100%\rgone", `100%\rgone`},
+		{"bell, null, backspace", "\a\x00\b", `\x07\x00\x08`},
+		{"DEL", "\x7f", `\x7f`},
+		{"C1 as a rune", "\u009b31m", `\u009b31m`},
+		{"C1 as a byte", "\x9b31m", `\x9b31m`},
+		{"bidi override", "ab\u202egpj.exe", `ab\u202egpj.exe`},
+		{"bidi isolate", "\u2066\u2069", `\u2066\u2069`},
+		{"zero width", "a\u200b\u200d\ufeffb", `a\u200b\u200d\ufeffb`},
+		{"line separators", "\u2028\u2029", `\u2028\u2029`},
+		{"tag character", "\U000e0041", `\U000e0041`},
+		{"bad UTF-8", "a\xffb\xc3", `a\xffb\xc3`},
+		{"encoded surrogate", "\xed\xa0\x80", `\xed\xa0\x80`},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			if got := event.SafeText(test.in); got != test.want {
+				t.Errorf("SafeText(%q) = %q, want %q", test.in, got, test.want)
+			}
+		})
+	}
+}
+
+func FuzzSafeText(f *testing.F) {
+	for _, seed := range []string{"", "a", "\x1b]0;x\a", "\xff\xfe", "\u202e", "\U000e0001\r\n"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, in string) {
+		out := event.SafeText(in)
+		if !utf8.ValidString(out) {
+			t.Fatalf("SafeText(%q) = %q is not UTF-8", in, out)
+		}
+		for _, r := range out {
+			if r != '\n' && r != '\t' && unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) {
+				t.Fatalf("SafeText(%q) = %q lets %U through", in, out, r)
+			}
+		}
+		if again := event.SafeText(out); again != out {
+			t.Fatalf("SafeText is not stable: %q, then %q", out, again)
+		}
+	})
+}

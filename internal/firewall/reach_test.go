@@ -1,0 +1,128 @@
+package firewall_test
+
+import (
+	"crypto/tls"
+	"io"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+
+	"bottle.internal/internal/firewall"
+)
+
+// Every address of an answer is judged before any is dialed.
+func TestAddressesAreJudged(t *testing.T) {
+	t.Parallel()
+	p := https("a.test", "private.test", "range.test")
+	p.Hosts[1].Private = true
+	p.Hosts[2].AllowPrivate = []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}
+	const refused = " resolves to a refused address: "
+	for _, test := range []struct{ host, answer, reason string }{
+		{"a.test", "127.0.0.1", "a.test:443" + refused + "127.0.0.1 is loopback"},
+		{"a.test", "10.1.0.1", "a.test:443" + refused + "10.1.0.1 is private"},
+		{"a.test", "1.2.3.4 10.1.0.1", "a.test:443" + refused + "10.1.0.1 is private"},
+		{"a.test", "1.2.3.4 1.2.3.5 ::1", "a.test:443" + refused + "::1 is loopback"},
+		{"a.test", "::ffff:1.2.3.4", "a.test:443" + refused + "::ffff:1.2.3.4 is a mapped IPv4"},
+		{"a.test", "169.254.169.254", "a.test:443" + refused + "169.254.169.254 is link-local or metadata"},
+		{"private.test", "169.254.169.254", "private.test:443" + refused + "169.254.169.254 is link-local or metadata"},
+		{"private.test", "127.0.0.1", "private.test:443" + refused + "127.0.0.1 is loopback"},
+		{"private.test", "10.1.0.1 127.0.0.1", "private.test:443" + refused + "127.0.0.1 is loopback"},
+		{"range.test", "10.2.0.1", "range.test:443" + refused + "10.2.0.1 is private"},
+		{"private.test", "10.1.0.1", ""},
+		{"private.test", "fd00::1", ""},
+		{"private.test", "1.2.3.4", ""},
+		{"range.test", "10.1.0.1", ""},
+	} {
+		w := newWorld(t, p, firewall.Limits{})
+		w.place(test.host, 443, w.tlsUpstream(test.host, echoConn), test.answer)
+		status, reason, body := w.ask(connectTo(test.host + ":443"))
+		want := 403
+		if test.reason == "" {
+			want = 200
+		}
+		if status != want || reason != test.reason || strings.Contains(body, "hint") {
+			t.Errorf("%s = %s: %d %q, want %d %q", test.host, test.answer, status, reason, want, test.reason)
+		}
+		if (len(w.dials()) > 0) != (want == 200) {
+			t.Errorf("%s = %s: dialed %v", test.host, test.answer, w.dials())
+		}
+		w.stop()
+	}
+}
+
+// A name that changes its answer after the check gains nothing: there is one look-up,
+// and its address is the one that is dialed.
+func TestRebinding(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, https("a.test"), firewall.Limits{})
+	w.place("a.test", 443, w.tlsUpstream("a.test", echoConn), "1.2.3.4", "127.0.0.1")
+	conn := w.secure("a.test:443", "a.test")
+	_, _ = io.WriteString(conn, "x")
+	_, _ = io.ReadFull(conn, make([]byte, 1))
+	if w.lookups["a.test"] != 1 || !slices.Equal(w.dials(), []string{"1.2.3.4:443"}) {
+		t.Errorf("%d look-ups, dialed %v", w.lookups["a.test"], w.dials())
+	}
+	if status, _, _ := w.ask(connectTo("a.test:443")); status != 403 {
+		t.Errorf("after it rebound: %d", status)
+	}
+}
+
+func TestTriesEachAddress(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, https("a.test"), firewall.Limits{})
+	to := w.tlsUpstream("a.test", echoConn)
+	w.place("a.test", 443, to, "2606:4700::1 1.2.3.4 1.2.3.5")
+	w.mu.Lock()
+	delete(w.hosts, "1.2.3.4:443")
+	w.mu.Unlock()
+	w.secure("a.test:443", "a.test")
+	if !slices.Equal(w.dials(), []string{"1.2.3.4:443", "1.2.3.5:443"}) {
+		t.Errorf("dialed %v", w.dials())
+	}
+}
+
+func TestNoWayToTheUpstream(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, https("gone.test", "down.test", "many.test", "empty.test"), firewall.Limits{})
+	w.names["down.test"] = []string{"1.2.3.4 1.2.3.5 1.2.3.6 1.2.3.7 1.2.3.8"}
+	w.names["many.test"] = []string{strings.Repeat("1.2.3.4 ", 65)}
+	w.names["empty.test"] = []string{" "}
+	for host, want := range map[string]string{
+		"gone.test":  "gone.test has no address: no such host",
+		"down.test":  "down.test:443 does not answer: connection refused",
+		"many.test":  "many.test has 65 addresses, more than 64",
+		"empty.test": "empty.test has no address: the answer is empty",
+	} {
+		if status, reason, _ := w.ask(connectTo(host + ":443")); status != 502 || reason != want {
+			t.Errorf("%s: %d %q", host, status, reason)
+		}
+	}
+	if len(w.dials()) != 4 {
+		t.Errorf("dialed %v", w.dials())
+	}
+	if events := w.log.text(); strings.Contains(events, `"deny"`) || strings.Count(events, `"fail"`) != 4 {
+		t.Errorf("log:\n%s", events)
+	}
+}
+
+// A declared address needs no resolver, and TLS to it has no name (RFC 6066).
+func TestDeclaredAddress(t *testing.T) {
+	t.Parallel()
+	p := https("192.168.7.7")
+	p.Hosts[0].Private = true
+	w := newWorld(t, p, firewall.Limits{})
+	w.place("unused.test", 443, w.tlsUpstream("a.test", echoConn), "192.168.7.7")
+	conn := tls.Client(w.tunnel("192.168.7.7:443"), &tls.Config{InsecureSkipVerify: true})
+	if err := conn.HandshakeContext(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	other := tls.Client(w.tunnel("192.168.7.7:443"), &tls.Config{ServerName: "a.test", InsecureSkipVerify: true})
+	if err := other.HandshakeContext(t.Context()); err == nil {
+		t.Error("a name was sent to an address")
+	}
+	w.denied("sni", `192.168.7.7:443: the client hello names "a.test" instead`)
+	if len(w.lookups) != 0 {
+		t.Errorf("looked up %v", w.lookups)
+	}
+}

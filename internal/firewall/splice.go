@@ -1,0 +1,121 @@
+package firewall
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"sync/atomic"
+	"time"
+)
+
+const copyBuffer = 32 << 10
+
+// spliced is the two ends of a tunnel, and what the client already said.
+type spliced struct {
+	client, upstream net.Conn
+	hello            []byte
+}
+
+// splice copies both ways until both have ended, and says how it ended. The end of one
+// way is passed on as a half-close. One clock serves both directions: a stream in which
+// only one side speaks is not idle.
+func (s *Server) splice(e *exchange, t *spliced) string {
+	var last atomic.Int64 // time since start of the last byte in either direction
+	start := time.Now()
+	touch := func() { last.Store(int64(time.Since(start))) }
+	closeBoth := func() {
+		_ = t.client.Close()
+		_ = t.upstream.Close()
+	}
+	ends := make(chan string, 2)
+	go func() {
+		ends <- t.copyUp(pipe{dst: t.upstream, src: t.client, count: &e.up, touch: touch, broken: closeBoth})
+	}()
+	go func() {
+		ends <- pipe{dst: t.client, src: t.upstream, count: &e.down, touch: touch, broken: closeBoth}.run()
+	}()
+	timer := time.NewTimer(s.limits.Idle)
+	defer timer.Stop()
+	why, ended := "", e.ctx.Done()
+	for open := 2; open > 0; {
+		select {
+		case end := <-ends:
+			open--
+			if why == "" || why == endClean {
+				why = end
+			}
+		case <-ended:
+			ended = nil
+			closeBoth()
+		case <-timer.C:
+			quiet := time.Since(start) - time.Duration(last.Load())
+			if quiet < s.limits.Idle {
+				timer.Reset(s.limits.Idle - quiet)
+				continue
+			}
+			e.cancel(errIdle) // arrives through ended
+		}
+	}
+	if e.ctx.Err() != nil {
+		return endOf(e.ctx)
+	}
+	return why
+}
+
+const endClean = "both sides ended"
+
+func endOf(ctx context.Context) string {
+	cause := context.Cause(ctx)
+	if errors.Is(cause, errIdle) || errors.Is(cause, errRevoked) {
+		return cause.Error()
+	}
+	return "the firewall is closing"
+}
+
+// copyUp sends the hello first: it was read before the tunnel was known to be right.
+func (t *spliced) copyUp(p pipe) string {
+	if _, err := p.write(t.hello); err != nil {
+		p.broken()
+		return "the upstream went away"
+	}
+	return p.run()
+}
+
+// pipe is one direction.
+type pipe struct {
+	dst, src net.Conn
+	count    *atomic.Int64
+	touch    func()
+	broken   func()
+}
+
+// run copies until src ends. A source that breaks takes the tunnel down; a destination
+// that takes no more may still be sending the answer that says why.
+func (p pipe) run() string {
+	buffer := make([]byte, copyBuffer)
+	for {
+		n, err := p.src.Read(buffer)
+		if n > 0 {
+			p.touch()
+			if _, err := p.write(buffer[:n]); err != nil {
+				return "one side stopped reading"
+			}
+		}
+		switch {
+		case errors.Is(err, io.EOF):
+			_ = closeWrite(p.dst)
+			return endClean
+		case err != nil:
+			p.broken()
+			return "one side broke off"
+		}
+	}
+}
+
+func (p pipe) write(data []byte) (int, error) {
+	n, err := p.dst.Write(data)
+	p.count.Add(int64(n))
+	p.touch()
+	return n, err
+}

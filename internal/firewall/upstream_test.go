@@ -1,0 +1,67 @@
+package firewall_test
+
+import (
+	"crypto/tls"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"testing"
+)
+
+// upstream runs handle for each connection and waits for all of them.
+func upstream(t *testing.T, handle func(net.Conn)) net.Listener {
+	t.Helper()
+	listener := loopback(t)
+	var running sync.WaitGroup
+	running.Go(func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			running.Go(func() {
+				defer func() { _ = conn.Close() }()
+				handle(conn)
+			})
+		}
+	})
+	t.Cleanup(func() {
+		_ = listener.Close()
+		running.Wait()
+	})
+	return listener
+}
+
+// tlsUpstream answers TLS as host and hands the decrypted connection over.
+func (w *world) tlsUpstream(host string, handle func(*tls.Conn)) net.Listener {
+	w.t.Helper()
+	leaf, err := w.authority.Leaf(host)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return upstream(w.t, func(conn net.Conn) {
+		server := tls.Server(conn, &tls.Config{Certificates: []tls.Certificate{leaf.TLS}})
+		if server.Handshake() == nil {
+			handle(server)
+		}
+	})
+}
+
+func httpUpstream(t *testing.T, handler http.HandlerFunc) net.Listener {
+	t.Helper()
+	listener := loopback(t)
+	server := &http.Server{Handler: handler}
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		_ = server.Serve(listener)
+	}()
+	t.Cleanup(func() {
+		_ = server.Close()
+		<-served
+	})
+	return listener
+}
+
+func echoConn(conn *tls.Conn) { _, _ = io.Copy(conn, conn) }

@@ -1,0 +1,48 @@
+package guest
+
+import "strconv"
+
+// ExecOptions describe one command that bottle-guest runs.
+type ExecOptions struct {
+	Nonce   Nonce
+	User    string   // AgentUser or RootUser
+	Workdir string   // absolute
+	Command []string // at least the program
+
+	// For a terminal only.
+	Session    string // name for WinsizeArgs; empty: the size cannot be changed later
+	Term       string // value of TERM; empty: as the VM tool sets it
+	Rows, Cols uint16 // the first size; 0: leave it
+}
+
+// ExecArgs is the command line in the guest, program first. It carries no value of
+// the environment: bottle-guest reads those from EnvFile.
+func ExecArgs(o ExecOptions) []string {
+	args := []string{
+		Program, "exec", "--nonce", string(o.Nonce), "--user", o.User, "--workdir", o.Workdir,
+	}
+	if o.Session != "" {
+		args = append(args, "--session", o.Session)
+	}
+	if o.Term != "" {
+		args = append(args, "--term", o.Term)
+	}
+	if o.Rows != 0 && o.Cols != 0 {
+		args = append(args, "--rows", decimal(o.Rows), "--cols", decimal(o.Cols))
+	}
+	return append(append(args, "--"), o.Command...)
+}
+
+// WinsizeArgs is the command line in the guest that resizes a session's terminal.
+func WinsizeArgs(session string, rows, cols uint16) []string {
+	return []string{Program, "winsize", session, decimal(rows), decimal(cols)}
+}
+
+// ServeArgs is the root workload of the machine.
+func ServeArgs() []string { return []string{Program, "serve"} }
+
+func decimal(n uint16) string { return strconv.Itoa(int(n)) }
+
+// HealthArgs asks the daemon behind a guest port for its health: exit code 0 if it
+// answered 200.
+func HealthArgs(port uint16) []string { return []string{Program, "health", decimal(port)} }

@@ -1,0 +1,81 @@
+// Package guest is the host's half of the talk with bottle-guest, the program that
+// runs inside the VM: where things are, how it is called, and how its answer is read.
+//
+// What a command prints in the guest decides nothing. The only fact taken from its
+// output is the exit frame that carries the nonce of this very call; everything else
+// passes through untouched. Both sides use the constants of this package, so it
+// imports nothing of ours.
+package guest
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"path"
+	"regexp"
+	"strconv"
+)
+
+// Where things are in the guest.
+const (
+	Program    = "/usr/local/bin/bottle-guest"
+	RunDir     = "/run/bottle"       // sockets, environment, sessions; root's
+	EnvFile    = RunDir + "/env"     // JSON object of strings, 0600, root's
+	SessionDir = RunDir + "/session" // one file for each terminal session
+	ReadyFile  = RunDir + "/ready"   // exists once provisioning ended well
+	PromptFile = AgentHome + "/.bottle/prompt.md"
+	CABundle   = "/etc/ssl/certs/ca-certificates.crt"
+)
+
+// The account that agents run as.
+const (
+	AgentUser    = "agent"
+	AgentUID     = 1000
+	AgentGID     = 1000
+	AgentHome    = "/home/agent"
+	AgentWorkdir = AgentHome + "/work"
+	RootUser     = "root"
+)
+
+// MaxEnvSize bounds the environment file, in bytes.
+const MaxEnvSize = 1 << 20
+
+// Patterns that both sides check.
+var (
+	noncePattern   = regexp.MustCompile(`^[0-9a-f]{16}$`)
+	sessionPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,63}$`)
+	termPattern    = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$`)
+	envPattern     = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+)
+
+// SocketPath is where the VM tool mounts the host socket that stands for a port.
+func SocketPath(port uint16) string {
+	return path.Join(RunDir, strconv.Itoa(int(port))+".sock")
+}
+
+// Nonce marks the exit frame of one call: 16 hexadecimal digits.
+type Nonce string
+
+// NewNonce draws a nonce.
+func NewNonce() Nonce {
+	var raw [8]byte
+	_, _ = rand.Read(raw[:]) // never fails: it aborts the program instead
+	return Nonce(hex.EncodeToString(raw[:]))
+}
+
+// ParseNonce checks a nonce that came from a command line.
+func ParseNonce(text string) (Nonce, error) {
+	if !noncePattern.MatchString(text) {
+		return "", fmt.Errorf("nonce %.40q: want 16 digits from 0-9a-f", text)
+	}
+	return Nonce(text), nil
+}
+
+// ValidSession reports whether name can name a terminal session.
+func ValidSession(name string) bool { return sessionPattern.MatchString(name) }
+
+// ValidTerm reports whether name looks like a value of TERM.
+func ValidTerm(name string) bool { return termPattern.MatchString(name) }
+
+// ValidEnvName reports whether name can be the name of an environment variable.
+func ValidEnvName(name string) bool { return envPattern.MatchString(name) }

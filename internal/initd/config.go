@@ -1,0 +1,97 @@
+//go:build linux
+
+package initd
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+)
+
+// The fixed places inside the container.
+const (
+	GateAddress  = "0.0.0.0:7070"
+	HealthSocket = "/run/bottle-init.sock"
+
+	// DaemonsEnv lists the daemons when the bootstrap does not: unset means all, empty none.
+	DaemonsEnv = "BOTTLE_DAEMONS"
+	// SecretsFDEnv names the descriptor on which a daemon with secrets reads them, as one
+	// JSON object of strings in base64.
+	SecretsFDEnv = "BOTTLE_SECRETS_FD"
+)
+
+// Daemon is a program that init can run.
+type Daemon struct {
+	Name   string
+	Path   string // "" means Config.Program
+	Args   []string
+	Env    []string // its whole environment
+	Health string   // URL whose GET answers 200 when it is well; "" means running is enough
+	Reload bool     // SIGHUP makes it read its configuration again
+}
+
+// Timing is how patient init is. Zero fields mean [DefaultTiming].
+type Timing struct {
+	Grace      time.Duration // from TERM to KILL
+	BackoffMin time.Duration // first pause before a restart; doubles
+	BackoffMax time.Duration
+	Window     time.Duration // deaths within it count, and a run that long forgives them
+	GiveUp     int           // deaths within Window that raise a give-up event
+	Poll       time.Duration // between two looks at the daemons' health
+}
+
+// DefaultTiming returns the figures of the design.
+func DefaultTiming() Timing {
+	return Timing{
+		Grace: 2 * time.Second, BackoffMin: 100 * time.Millisecond, BackoffMax: 5 * time.Second,
+		Window: time.Minute, GiveUp: 5, Poll: 50 * time.Millisecond,
+	}
+}
+
+// Config is everything init needs. All fields but Timing are required.
+type Config struct {
+	Daemons      []Daemon // all that exist
+	Program      string   // the multi-call program, for daemons without a Path
+	Env          []string // where DaemonsEnv is looked up
+	Gate         string   // address of the gate, GateAddress in the container
+	HealthSocket string   // HealthSocket in the container
+	Stdin        io.Reader
+	Stdout       io.Writer
+	Stderr       io.Writer
+	Timing       Timing
+}
+
+// selected returns the daemons to run: the bootstrap's list, else the environment's.
+func (c Config) selected(wanted []string) ([]Daemon, error) {
+	if wanted == nil {
+		value, isSet := lookup(c.Env, DaemonsEnv)
+		if !isSet {
+			return c.Daemons, nil
+		}
+		for name := range strings.SplitSeq(value, ",") {
+			if name = strings.TrimSpace(name); name != "" {
+				wanted = append(wanted, name)
+			}
+		}
+	}
+	var found []Daemon
+	for _, name := range wanted {
+		at := slices.IndexFunc(c.Daemons, func(d Daemon) bool { return d.Name == name })
+		if at < 0 {
+			return nil, fmt.Errorf("unknown daemon %.40q", name)
+		}
+		found = append(found, c.Daemons[at])
+	}
+	return found, nil
+}
+
+func lookup(env []string, name string) (value string, isSet bool) {
+	for _, pair := range env {
+		if key, v, ok := strings.Cut(pair, "="); ok && key == name {
+			value, isSet = v, true
+		}
+	}
+	return value, isSet
+}

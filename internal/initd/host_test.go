@@ -1,0 +1,133 @@
+//go:build linux
+
+package initd
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"syscall"
+	"testing"
+
+	"bottle.internal/internal/control"
+	"bottle.internal/internal/execx"
+	"bottle.internal/internal/secret"
+)
+
+func TestTheHostMayGo(t *testing.T) {
+	t.Parallel()
+	port := freePort(t)
+	r := startInit(t, quick(), testDaemon("web", "serve", port))
+	key := newKey(t)
+	r.boot(control.Bootstrap{LinkKey: key, Ports: []uint16{port}})
+	pid := pidOf(t, r.event(control.Started))
+	if err := r.host.Close(); err != nil {
+		t.Fatal(err)
+	}
+	r.logged("init| no more word from the host: EOF\n")
+	// Events have nowhere to go now: that must not end init either.
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the daemon serves without a host", func() bool { got, _ := r.get(key, port, "/"); return got == "daemon /" })
+}
+
+func TestNonsenseFromTheHost(t *testing.T) {
+	t.Parallel()
+	const line = "control protocol violated: frame of 1195725856 bytes, 1 to 1048576 are allowed"
+	t.Run("before the bootstrap", func(t *testing.T) {
+		t.Parallel()
+		r := startInit(t, quick())
+		_, _ = r.stdin.WriteString("GET / HTTP/1.1\r\n\r\n")
+		err := r.waitOnce()
+		if exit := (*execx.ExitError)(nil); !errors.As(err, &exit) || exit.Code != 1 {
+			t.Errorf("init ended with %v", err)
+		}
+		r.logged("FAILED " + line)
+	})
+	t.Run("after it", func(t *testing.T) {
+		t.Parallel()
+		port := freePort(t)
+		r := startInit(t, quick(), testDaemon("web", "serve", port))
+		key := newKey(t)
+		r.boot(control.Bootstrap{LinkKey: key, Ports: []uint16{port}})
+		_, _ = r.stdin.WriteString("GET / HTTP/1.1\r\n\r\n")
+		r.logged("init| no more word from the host: " + line + "\n")
+		if got, err := r.get(key, port, "/"); got != "daemon /" || err != nil {
+			t.Errorf("through the gate: %q, %v", got, err)
+		}
+	})
+}
+
+func TestSecondBootstrap(t *testing.T) {
+	t.Parallel()
+	port := freePort(t)
+	r := startInit(t, quick(), testDaemon("web", "serve", port), testDaemon("idle", "wait", 0))
+	first, second := newKey(t), newKey(t)
+	b := control.Bootstrap{LinkKey: first, Daemons: []string{"web"}, Ports: []uint16{port}}
+	r.boot(b)
+	b.LinkKey = second
+	r.boot(b)
+	eventually(t, "the new key opens the gate", func() bool { got, _ := r.get(second, port, "/"); return got == "daemon /" })
+	if got, err := r.get(first, port, "/"); err == nil {
+		t.Errorf("the old key still opens it: %q", got)
+	}
+	if starts := strings.Count(r.log.String(), "web: start"); starts != 1 {
+		t.Errorf("%d starts", starts)
+	}
+	b.Daemons = []string{"web", "idle"}
+	if err := r.host.Bootstrap(t.Context(), b); err != nil {
+		t.Fatal(err)
+	}
+	<-r.host.Ended()
+	if err := r.host.Err(); fmt.Sprint(err) != "the bundle's init ended: the bundle's init refused: other daemons are running already" {
+		t.Error(err)
+	}
+}
+
+func TestRefusedBootstrap(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		b    control.Bootstrap
+		want string
+	}{
+		"unknown daemon": {control.Bootstrap{Daemons: []string{"sh"}}, `unknown daemon "sh"`},
+		"secrets for nobody": {
+			control.Bootstrap{Daemons: []string{}, Secrets: map[string]map[string]secret.Value{"web": {"T": secret.New("x")}}},
+			`secrets for "web", which does not run`,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := startInit(t, quick(), testDaemon("web", "wait", 0))
+			test.b.LinkKey = newKey(t)
+			if err := r.host.Bootstrap(t.Context(), test.b); err != nil {
+				t.Fatal(err)
+			}
+			err := r.host.WaitReady(t.Context())
+			if refused := (*control.RefusedError)(nil); !errors.As(err, &refused) || refused.Text != test.want {
+				t.Errorf("WaitReady = %v, want %s", err, test.want)
+			}
+			if strings.Contains(r.log.String(), "web: start") {
+				t.Error("a daemon was started all the same")
+			}
+		})
+	}
+}
+
+func TestGateThatCannotOpenIsTheEnd(t *testing.T) {
+	t.Parallel()
+	one := startInit(t, quick())
+	one.boot(control.Bootstrap{})
+	r := startInitAt(t, one.config.Gate, quick())
+	if err := r.host.Bootstrap(t.Context(), control.Bootstrap{LinkKey: newKey(t)}); err != nil {
+		t.Fatal(err)
+	}
+	want := "opening the gate: listen tcp4 " + one.config.Gate + ": bind: address already in use"
+	if err := r.host.WaitReady(t.Context()); fmt.Sprint(err) != "waiting for the bundle: the bundle's init ended: the bundle's init refused: "+want {
+		t.Errorf("WaitReady = %v", err)
+	}
+	if err := r.waitOnce(); err == nil {
+		t.Error("init ended well")
+	}
+}

@@ -1,0 +1,249 @@
+//go:build linux
+
+package initd
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"bottle.internal/internal/control"
+	"bottle.internal/internal/secret"
+)
+
+func TestLifeOfABundle(t *testing.T) {
+	t.Parallel()
+	port := freePort(t)
+	r := startInit(t, quick(), testDaemon("web", "serve", port))
+	key := newKey(t)
+	if _, err := r.get(key, port, "/"); !errors.Is(err, syscall.ECONNREFUSED) {
+		t.Errorf("before the bootstrap the gate says %v", err)
+	}
+	r.boot(control.Bootstrap{LinkKey: key, Ports: []uint16{port}})
+	if got, err := r.get(key, port, "/hello"); got != "daemon /hello" || err != nil {
+		t.Errorf("through the gate: %q, %v", got, err)
+	}
+	if got, err := r.get(key, port+1, "/"); got != "" || err == nil {
+		t.Errorf("a port that is not offered: %q, %v", got, err)
+	}
+	if got, _ := r.get(newKey(t), port, "/"); got != "" {
+		t.Errorf("with another key: %q", got)
+	}
+	var stdout, stderr bytes.Buffer
+	if code := Health(t.Context(), r.config.HealthSocket, &stdout, &stderr); code != 0 || stdout.String() != "init running\nweb ok\n" || stderr.Len() > 0 {
+		t.Errorf("health = %d, %q, %q", code, &stdout, &stderr)
+	}
+	r.logged("web| up")
+	if err := r.process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.waitOnce(); err != nil {
+		t.Errorf("init ended with %v", err)
+	}
+	for _, line := range []string{"init| ready\n", "init| ending: terminated\n", "web| got terminated\n"} {
+		if !strings.Contains(r.log.String(), line) {
+			t.Errorf("the log lacks %q:\n%s", line, r.log)
+		}
+	}
+}
+
+func TestKilledDaemonComesBack(t *testing.T) {
+	t.Parallel()
+	port := freePort(t)
+	r := startInit(t, DefaultTiming(), testDaemon("web", "serve", port))
+	key := newKey(t)
+	r.boot(control.Bootstrap{LinkKey: key, Ports: []uint16{port}})
+	pid := pidOf(t, r.event(control.Started))
+	begin := time.Now()
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if e := r.event(control.Died); e != (control.Event{Daemon: "web", What: "death", Detail: "killed by signal killed"}) {
+		t.Errorf("event %+v", e)
+	}
+	if e := r.event(control.Restarting); e.Detail != "100ms" {
+		t.Errorf("event %+v", e)
+	}
+	if again := pidOf(t, r.event(control.Started)); again == pid {
+		t.Errorf("pid %d again", again)
+	}
+	eventually(t, "the daemon serves again", func() bool { got, _ := r.get(key, port, "/"); return got == "daemon /" })
+	if took := time.Since(begin); took > 2*time.Second {
+		t.Errorf("back after %v", took)
+	}
+}
+
+func pidOf(t *testing.T, e control.Event) int {
+	t.Helper()
+	pid, err := strconv.Atoi(strings.TrimPrefix(e.Detail, "pid "))
+	if err != nil {
+		t.Fatalf("event %+v", e)
+	}
+	return pid
+}
+
+func TestInitGivesUpButGoesOnTrying(t *testing.T) {
+	t.Parallel()
+	r := startInit(t, quick(), testDaemon("bad", "crash", 0))
+	if err := r.host.Bootstrap(t.Context(), control.Bootstrap{LinkKey: newKey(t)}); err != nil {
+		t.Fatal(err)
+	}
+	gaveUp := 0
+	for deaths := 0; deaths < 8; {
+		switch e := <-r.host.Events(); e.What {
+		case control.Died:
+			deaths++
+			if e.Detail != "exit status 7" {
+				t.Errorf("event %+v", e)
+			}
+		case control.GaveUp:
+			gaveUp++
+			if deaths != 5 || e.Detail != "5 deaths within 1m0s; trying every 40ms" {
+				t.Errorf("after %d deaths: %+v", deaths, e)
+			}
+		}
+	}
+	if gaveUp != 1 {
+		t.Errorf("gave up %d times", gaveUp)
+	}
+}
+
+func TestOrphansAreReaped(t *testing.T) {
+	t.Parallel()
+	r := startInit(t, quick(), testDaemon("web", "orphan", 0))
+	r.boot(control.Bootstrap{})
+	line := regexp.MustCompile(`web\| leaf (\d+) of (\d+)`)
+	var found []string
+	eventually(t, "the leaf speaks", func() bool { found = line.FindStringSubmatch(r.log.String()); return found != nil })
+	if t.Failed() {
+		return
+	}
+	leaf, err := strconv.Atoi(found[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the dead leaf is reaped", func() bool { state, _ := status(leaf); return state == 0 })
+}
+
+func TestStopKillsTheStubborn(t *testing.T) {
+	t.Parallel()
+	r := startInit(t, quick(), testDaemon("web", "stubborn", 0))
+	r.boot(control.Bootstrap{})
+	pid := pidOf(t, r.event(control.Started))
+	r.logged("web| up")
+	begin := time.Now()
+	if err := r.process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.waitOnce(); err != nil {
+		t.Errorf("init ended with %v", err)
+	}
+	if took := time.Since(begin); took < quick().Grace {
+		t.Errorf("killed after %v, before its grace period was over", took)
+	}
+	r.logged("web| got terminated")
+	if state, _ := status(pid); state != 0 {
+		t.Errorf("the daemon is still there: %c", state)
+	}
+}
+
+func TestSignals(t *testing.T) {
+	t.Parallel()
+	reloads := testDaemon("reloads", "wait", 0)
+	reloads.Reload = true
+	r := startInit(t, quick(), reloads, testDaemon("other", "wait", 0))
+	r.boot(control.Bootstrap{})
+	r.event(control.Started)
+	r.event(control.Started)
+	r.logged("reloads| up")
+	r.logged("other| up")
+	for _, sig := range []syscall.Signal{syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGPIPE} {
+		if err := r.process.Signal(sig); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, ask := range []func() error{
+		func() error { return r.process.Signal(syscall.SIGHUP) },
+		func() error { return r.host.Reload(t.Context()) },
+	} {
+		if err := ask(); err != nil {
+			t.Fatal(err)
+		}
+		if e := r.event(control.Reloaded); e.Daemon != "reloads" {
+			t.Errorf("event %+v", e)
+		}
+		eventually(t, "HUP is heard", func() bool { return strings.Count(r.log.String(), "reloads| got hangup") == i+1 })
+	}
+	if err := r.host.Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.waitOnce(); err != nil {
+		t.Errorf("init ended with %v", err)
+	}
+	for _, never := range []string{"user defined", "other| got hangup", "broken pipe"} {
+		if strings.Contains(r.log.String(), never) {
+			t.Errorf("the log has %q:\n%s", never, r.log)
+		}
+	}
+}
+
+// Each daemon gets its own secrets, on a pipe, and nothing of them is anywhere else.
+func TestSecretsReachTheirDaemonAlone(t *testing.T) {
+	t.Parallel()
+	r := startInit(t, quick(), testDaemon("egress", "secrets", 0), testDaemon("other", "secrets", 0))
+	r.boot(control.Bootstrap{Secrets: map[string]map[string]secret.Value{"egress": {"TOKEN": secret.New("hunter2")}}})
+	r.logged(`egress| fd=3 "{\"TOKEN\":\"aHVudGVyMg==\"}" <nil>`)
+	r.logged("other| no secrets")
+	for _, e := range []control.Event{r.event(control.Started), r.event(control.Started)} {
+		environ, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pidOf(t, e)))
+		if err != nil || bytes.Contains(environ, []byte("hunter2")) || bytes.Contains(environ, []byte("aHVudGVyMg")) {
+			t.Errorf("environment of %s: %q, %v", e.Daemon, environ, err)
+		}
+	}
+}
+
+func TestReadyWaitsForHealth(t *testing.T) {
+	t.Parallel()
+	sick := testDaemon("web", "sick", freePort(t))
+	sick.Reload = true
+	r := startInit(t, quick(), sick)
+	var stdout, stderr bytes.Buffer
+	health := func() (int, string) {
+		stdout.Reset()
+		code := Health(t.Context(), r.config.HealthSocket, &stdout, &stderr)
+		return code, stdout.String()
+	}
+	eventually(t, "init answers", func() bool { _, said := health(); return said == "init waiting for bootstrap\n" })
+	if err := r.host.Bootstrap(t.Context(), control.Bootstrap{LinkKey: newKey(t)}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the daemon is sick", func() bool { code, said := health(); return code == 1 && said == "init running\nweb answers 503\n" })
+	if strings.Contains(r.log.String(), "init| ready") {
+		t.Error("ready with a sick daemon")
+	}
+	if err := r.host.Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.host.WaitReady(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if code, said := health(); code != 0 {
+		t.Errorf("health = %d, %q", code, said)
+	}
+}
+
+func TestNoDaemonsIsReadyAtOnce(t *testing.T) {
+	t.Parallel()
+	r := startInit(t, quick(), testDaemon("web", "wait", 0))
+	r.boot(control.Bootstrap{Daemons: []string{}})
+	if strings.Contains(r.log.String(), "web") {
+		t.Errorf("log:\n%s", r.log)
+	}
+}

@@ -1,0 +1,107 @@
+package launch
+
+import (
+	"context"
+	"os"
+	"sync"
+	"time"
+
+	"bottle.internal/internal/guest"
+	"bottle.internal/pkg/smolvm"
+)
+
+// Command is a program to run in the guest.
+type Command struct {
+	Argv    []string
+	Workdir string // empty: the agent's working directory
+	Root    bool   // run as the guest's root instead of the agent
+}
+
+// firstSize bounds the wait for the terminal's size before a program starts.
+const firstSize = 100 * time.Millisecond
+
+// Run runs the plan's agent and returns its exit code.
+func (b *Bottle) Run(ctx context.Context, stdio Stdio) (int, error) {
+	return Exec(ctx, b.deps.Machine, b.plan.VM.Name, Command{Argv: b.plan.Command, Workdir: b.plan.Workdir}, stdio)
+}
+
+// Exec runs a program in a machine and returns the exit code that the guest reported.
+// An error means that the machine or the tool failed, not the program.
+func Exec(ctx context.Context, machine Machine, name string, command Command, stdio Stdio) (int, error) {
+	nonce := guest.NewNonce()
+	options := guest.ExecOptions{Nonce: nonce, User: guest.AgentUser, Workdir: command.Workdir, Command: command.Argv}
+	if command.Root {
+		options.User = guest.RootUser
+	}
+	if options.Workdir == "" {
+		options.Workdir = guest.AgentWorkdir
+	}
+	call := smolvm.ExecOptions{Name: name, Stdin: stdio.Stdin, Stdout: stdio.Stdout, Stderr: stdio.Stderr, TTY: stdio.TTY}
+	// On a terminal the two streams are one, and the exit frame comes with the output.
+	frames := &call.Stderr
+	if stdio.TTY {
+		frames = &call.Stdout
+		options.Session = string(nonce)
+		options.Term = os.Getenv("TERM")
+		if !guest.ValidTerm(options.Term) {
+			options.Term = ""
+		}
+		if size, ok := first(ctx, stdio.Sizes); ok {
+			options.Rows, options.Cols = uint16(size.Rows), uint16(size.Cols)
+		}
+	}
+	filter := guest.NewFrameFilter(*frames, nonce)
+	*frames = filter
+	call.Command = guest.ExecArgs(options)
+
+	stop := followSize(ctx, machine, name, options.Session, stdio.Sizes)
+	code, err := machine.Exec(ctx, call)
+	stop()
+	if closeErr := filter.Close(); err == nil {
+		err = closeErr
+	}
+	code, err = filter.Result(code, err)
+	if err != nil && ctx.Err() != nil {
+		return code, context.Cause(ctx)
+	}
+	return code, err
+}
+
+func first(ctx context.Context, sizes <-chan Size) (Size, bool) {
+	if sizes == nil {
+		return Size{}, false
+	}
+	select {
+	case size := <-sizes:
+		return size, true
+	case <-ctx.Done():
+	case <-time.After(firstSize):
+	}
+	return Size{}, false
+}
+
+// followSize passes every later size on, until stop.
+func followSize(ctx context.Context, machine Machine, name, session string, sizes <-chan Size) (stop func()) {
+	if session == "" || sizes == nil {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case size := <-sizes:
+				// A size that does not arrive is a cosmetic loss; the next one is tried again.
+				_, _ = machine.Exec(ctx, smolvm.ExecOptions{
+					Name: name, Command: guest.WinsizeArgs(session, uint16(size.Rows), uint16(size.Cols)),
+				})
+			}
+		}
+	})
+	return func() {
+		cancel()
+		wg.Wait()
+	}
+}

@@ -1,0 +1,216 @@
+// Package launch turns a plan into a running bottle and back.
+//
+// Invariants: it reads the plan and never a manifest; every effect pushes its undo
+// before the next begins, so failure, interruption and the ordinary end all unwind the
+// same stack, last first; the instance directory is made first and removed last, and
+// only if everything else is gone, so `bottle list` never forgets a leftover; the agent
+// gets the machine after the firewall has answered from inside it.
+package launch
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"bottle.internal/internal/event"
+	"bottle.internal/internal/link"
+	"bottle.internal/internal/names"
+	"bottle.internal/internal/plan"
+	"bottle.internal/internal/secret"
+	"bottle.internal/internal/state"
+	"bottle.internal/pkg/smolvm"
+)
+
+// TeardownTimeout bounds Close: mage kills its targets 5 s after an interrupt.
+const TeardownTimeout = 4500 * time.Millisecond
+
+// Machine is what a launch needs of the VM tool; *smolvm.Client is one.
+type Machine interface {
+	Create(ctx context.Context, o smolvm.CreateOptions) error
+	Start(ctx context.Context, name string) error
+	WaitReady(ctx context.Context, name string) error
+	Exec(ctx context.Context, o smolvm.ExecOptions) (int, error)
+	Delete(ctx context.Context, name string) error
+}
+
+// Artifact is what a machine is created from.
+type Artifact struct {
+	Path    string
+	Archive bool // an image archive instead of a pack
+}
+
+// Deps are the parts that a launch puts together.
+type Deps struct {
+	Machine  Machine
+	Tool     smolvm.Tool
+	Sidecars Sidecars
+	Artifact func(context.Context) (Artifact, error) // packs the image if needed
+	Values   map[string]secret.Value                 // of the plan's variables that come from the host or a question
+	Prompt   []byte                                  // the prompt's text, wherever it came from
+	State    *state.Root
+	Release  func() error // called last: gives back what the caller opened for the launch
+	Events   event.Sink
+	PID      int
+	Now      func() time.Time
+}
+
+// Bottle is a running bottle. Its owner calls Close, whatever else happens.
+type Bottle struct {
+	plan     plan.Plan
+	deps     Deps
+	instance *state.Instance
+	status   state.Status
+	undo     undo
+	key      link.Key
+	sockets  string // directory of the relays' sockets
+	canary   *canary
+	tally    *tally
+	trust    trust
+	controls []proof
+
+	mu      sync.Mutex
+	sidecar Sidecar // nil until it is ready
+}
+
+// Start launches p. If anything fails, or ctx ends, whatever was done is undone.
+func Start(ctx context.Context, p plan.Plan, deps Deps) (*Bottle, error) {
+	id, err := names.ParseIdentity(p.Identity)
+	if err != nil {
+		return nil, err
+	}
+	b := &Bottle{plan: p, deps: deps, tally: newTally()}
+	if b.instance, err = deps.State.Create(id); err != nil {
+		return nil, errors.Join(err, deps.Release())
+	}
+	if err := b.launch(ctx); err != nil {
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+		return nil, errors.Join(err, b.Close(context.WithoutCancel(ctx)))
+	}
+	return b, nil
+}
+
+// MachineName is the name of a bottle's VM, for those who have no plan.
+func MachineName(id names.Identity) string { return "bottle-" + string(id) }
+
+// Identity is the bottle's name.
+func (b *Bottle) Identity() string { return b.plan.Identity }
+
+func (b *Bottle) launch(ctx context.Context) error {
+	if err := b.record(state.Starting); err != nil {
+		return err
+	}
+	if err := b.prepare(ctx); err != nil {
+		return err
+	}
+	stacks := b.undo.branches("the machine and the bundle", 2)
+	group, both := errgroup.WithContext(ctx)
+	group.Go(func() error { return b.startMachine(both, stacks[0]) })
+	group.Go(func() error { return b.startSidecar(both, stacks[1]) })
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	if err := b.proveFirewall(ctx); err != nil {
+		return err
+	}
+	if err := b.provision(ctx); err != nil {
+		return err
+	}
+	return b.record(state.Running)
+}
+
+// prepare makes what lives on the host: configuration, key, sockets, canary.
+func (b *Bottle) prepare(ctx context.Context) error {
+	text, err := b.plan.JSON()
+	if err != nil {
+		return err
+	}
+	if err := b.instance.WriteFile(state.PlanFile, text); err != nil {
+		return err
+	}
+	if err := b.writeConfig(); err != nil {
+		return err
+	}
+	if b.key, err = link.NewKey(rand.Reader); err != nil {
+		return fmt.Errorf("making the link key: %w", err)
+	}
+	if b.trust, err = newTrust(b.plan, b.deps.Now()); err != nil {
+		return err
+	}
+	if err := b.startRelays(ctx); err != nil {
+		return err
+	}
+	if !b.wantsCanary() {
+		return nil
+	}
+	if b.canary, err = startCanary(ctx); err != nil {
+		return err
+	}
+	b.undo.push("the canary", func(context.Context) error { return b.canary.close() })
+	return nil
+}
+
+// record writes what other processes may know.
+func (b *Bottle) record(phase state.Phase) error {
+	if b.status.Identity == "" {
+		b.status = state.Status{
+			Identity: names.Identity(b.plan.Identity), Agent: b.plan.Agent, Bottle: b.plan.Bottle,
+			PID: b.deps.PID, Created: b.deps.Now().UTC(),
+			VMTool: b.deps.Tool.Name + " " + b.deps.Tool.Version.String(), VMPath: b.deps.Tool.Path,
+			Machine: b.plan.VM.Name, Firewall: b.plan.Firewall.Engine,
+		}
+	}
+	b.status.Phase = phase
+	return b.instance.WriteStatus(b.status)
+}
+
+// Close undoes the launch, within TeardownTimeout. What cannot be undone stays listed.
+func (b *Bottle) Close(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, TeardownTimeout)
+	defer cancel()
+	_ = b.record(state.Stopping) // for people who look meanwhile; its failure changes nothing
+	err := b.undo.unwind(ctx)
+	if releaseErr := b.deps.Release(); releaseErr != nil && err == nil {
+		err = releaseErr
+	}
+	if err != nil {
+		b.instance.Unlock()
+		return &LeftoverError{Identity: b.plan.Identity, Err: err}
+	}
+	return b.instance.Remove()
+}
+
+// LeftoverError says that a teardown was not complete.
+type LeftoverError struct {
+	Identity string
+	Err      error
+}
+
+func (e *LeftoverError) Error() string {
+	return fmt.Sprintf("%s was not removed completely: %v", e.Identity, e.Err)
+}
+
+// Unwrap returns the reason.
+func (e *LeftoverError) Unwrap() error { return e.Err }
+
+// HintLines says how to try again.
+func (e *LeftoverError) HintLines() []string { return []string{"bottle stop " + e.Identity} }
+
+// Stdio are the streams of a program in the guest.
+type Stdio struct {
+	Stdin  io.Reader // nil: nothing to read
+	Stdout io.Writer
+	Stderr io.Writer
+	TTY    bool        // Stdin is a terminal that the program gets
+	Sizes  <-chan Size // of the terminal: the first one and every change
+}
+
+// Size is a terminal's.
+type Size struct{ Rows, Cols int }

@@ -1,0 +1,141 @@
+package launch
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"bottle.internal/internal/event"
+	"bottle.internal/internal/firewall"
+	"bottle.internal/internal/guest"
+	"bottle.internal/internal/link"
+	"bottle.internal/internal/plan"
+	"bottle.internal/internal/state"
+	"bottle.internal/pkg/smolvm"
+)
+
+const (
+	// bootTimeout bounds create, start and the first exec; an emulated guest on a busy
+	// machine takes its time.
+	bootTimeout = 3 * time.Minute
+	// proofTimeout bounds the wait for the firewall to answer inside the guest.
+	proofTimeout = 20 * time.Second
+	proofPause   = 100 * time.Millisecond
+)
+
+// writeConfig renders the directory that the bundle sees.
+func (b *Bottle) writeConfig() error {
+	files, err := firewall.Render(policyOf(b.plan))
+	if err != nil {
+		return fmt.Errorf("rendering the firewall's configuration: %w", err)
+	}
+	for _, file := range files {
+		if err := b.instance.WriteFile(filepath.Join(state.ConfigDir, file.Name), file.Data); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func policyOf(p plan.Plan) firewall.Policy {
+	var policy firewall.Policy
+	for _, host := range p.Firewall.Hosts {
+		policy.Hosts = append(policy.Hosts, firewall.Host{
+			Host: host.Host, Port: uint16(host.Port), Scheme: firewall.Scheme(host.Scheme), Private: host.Private,
+		})
+	}
+	return policy
+}
+
+// startRelays opens one socket for each guest port. They lead nowhere until the bundle
+// has an address.
+func (b *Bottle) startRelays(ctx context.Context) error {
+	dir, outside, err := b.instance.SocketDir()
+	if err != nil {
+		return err
+	}
+	if outside {
+		b.status.SocketDir = dir // Remove reads it from the status file
+		if err := b.record(state.Starting); err != nil {
+			return err
+		}
+	}
+	b.sockets = dir
+	for _, port := range b.plan.Ports {
+		relay, err := link.NewRelay(ctx, link.RelayConfig{
+			Socket: socketPath(dir, port.Guest), Port: uint16(port.Guest), Key: b.key, Gate: b.gate,
+		})
+		if err != nil {
+			return fmt.Errorf("opening the way to the %s: %w", port.Daemon, err)
+		}
+		b.undo.push("the relay of port "+strconv.Itoa(port.Guest), func(context.Context) error { return relay.Close() })
+	}
+	return nil
+}
+
+func socketPath(dir string, port int) string {
+	return filepath.Join(dir, strconv.Itoa(port)+".sock")
+}
+
+func (b *Bottle) startMachine(ctx context.Context, undo *undo) error {
+	artifact, err := b.deps.Artifact(ctx)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, bootTimeout)
+	defer cancel()
+	name := b.plan.VM.Name
+	b.say(ctx, event.Start, "boot", "booting "+name)
+	undo.push("the machine "+name, func(ctx context.Context) error { return b.deps.Machine.Delete(ctx, name) })
+	options := smolvm.CreateOptions{
+		Name: name, From: artifact.Path, CPUs: b.plan.VM.CPUs, MemMiB: b.plan.VM.MemoryMiB,
+		OverlayGiB: b.plan.VM.DiskGiB, Labels: b.plan.Labels,
+	}
+	if artifact.Archive {
+		options.From, options.Image = "", artifact.Path
+	}
+	for _, port := range b.plan.Ports {
+		options.Sockets = append(options.Sockets, smolvm.Socket{
+			Host: socketPath(b.sockets, port.Guest), Guest: guest.SocketPath(uint16(port.Guest)),
+		})
+	}
+	if err := b.deps.Machine.Create(ctx, options); err != nil {
+		return fmt.Errorf("creating the machine: %w", err)
+	}
+	if err := b.deps.Machine.Start(ctx, name); err != nil {
+		return fmt.Errorf("starting the machine: %w", err)
+	}
+	if err := b.deps.Machine.WaitReady(ctx, name); err != nil {
+		return fmt.Errorf("waiting for the machine: %w", err)
+	}
+	b.say(ctx, event.Done, "boot", name+" is up")
+	return nil
+}
+
+// proveFirewall lets the guest ask the firewall for its health: nothing else is given
+// to it before the one way out is known to work.
+func (b *Bottle) proveFirewall(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, proofTimeout)
+	defer cancel()
+	for {
+		code, err := b.deps.Machine.Exec(ctx, smolvm.ExecOptions{
+			Name: b.plan.VM.Name, Command: guest.HealthArgs(plan.PortFirewall), Stdout: io.Discard, Stderr: io.Discard,
+		})
+		if err == nil && code == 0 {
+			b.say(ctx, event.Info, "proof", "the firewall answers from inside the guest")
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("the firewall did not answer inside the guest within %s", proofTimeout)
+		case <-time.After(proofPause):
+		}
+	}
+}
+
+func (b *Bottle) say(ctx context.Context, kind event.Kind, step, text string) {
+	b.deps.Events.Send(ctx, event.Event{Kind: kind, Step: step, Text: text})
+}

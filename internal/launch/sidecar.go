@@ -1,0 +1,92 @@
+package launch
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+
+	"bottle.internal/internal/event"
+	"bottle.internal/internal/link"
+	"bottle.internal/internal/state"
+)
+
+// Sidecars starts the bundle of a bottle.
+type Sidecars interface {
+	Start(ctx context.Context, spec SidecarSpec) (Sidecar, error)
+}
+
+// SidecarSpec is what the bundle of one bottle needs.
+type SidecarSpec struct {
+	Identity  string
+	Labels    map[string]string
+	ConfigDir string // mounted read-only
+	Key       link.Key
+	Daemons   []string
+	Ports     []uint16 // of the daemons, behind the gate
+	Echo      []string // names of the echo upstream; none: no echo
+	EchoStdin []byte   // its bootstrap, with its private key
+	Log       io.Writer
+}
+
+// Sidecar is a running bundle that has said it is ready.
+type Sidecar interface {
+	// Gate is the address of the gate on the host, or "" while the bundle is down.
+	Gate() string
+	// Reach dials host:port from inside the bundle.
+	Reach(ctx context.Context, target string) error
+	Close(ctx context.Context) error
+}
+
+// startSidecar starts the bundle and waits until all of its daemons answer.
+func (b *Bottle) startSidecar(ctx context.Context, undo *undo) error {
+	spec, err := b.sidecarSpec()
+	if err != nil {
+		return err
+	}
+	logFile, err := os.OpenFile(b.instance.Path(state.BundleLog), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return fmt.Errorf("opening the bundle's log: %w", err)
+	}
+	undo.push("the bundle's log", func(context.Context) error { return logFile.Close() })
+	spec.Log = io.MultiWriter(logFile, b.tally)
+	b.say(ctx, event.Start, "bundle", "starting the bundle")
+	sidecar, err := b.deps.Sidecars.Start(ctx, spec)
+	if err != nil {
+		return err
+	}
+	undo.push("the bundle", sidecar.Close)
+	b.mu.Lock()
+	b.sidecar = sidecar
+	b.mu.Unlock()
+	b.proveControls(ctx, sidecar)
+	b.say(ctx, event.Done, "bundle", "the bundle answers")
+	return nil
+}
+
+func (b *Bottle) sidecarSpec() (SidecarSpec, error) {
+	spec := SidecarSpec{
+		Identity: b.plan.Identity, Labels: b.plan.Labels, ConfigDir: b.instance.ConfigDir(),
+		Key: b.key, Daemons: b.plan.Daemons, Echo: b.plan.Echo,
+	}
+	for _, port := range b.plan.Ports {
+		spec.Ports = append(spec.Ports, uint16(port.Guest))
+	}
+	if len(b.plan.Echo) > 0 {
+		var err error
+		if spec.EchoStdin, err = b.trust.echoBootstrap(); err != nil {
+			return SidecarSpec{}, err
+		}
+	}
+	return spec, nil
+}
+
+// gate is where the relays find the bundle at the moment.
+func (b *Bottle) gate() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.sidecar == nil {
+		return ""
+	}
+	return b.sidecar.Gate()
+}

@@ -1,0 +1,67 @@
+package link
+
+import (
+	"io"
+	"strings"
+	"testing"
+)
+
+func TestStrangersGetNothing(t *testing.T) {
+	t.Parallel()
+	key, port := testKey(t), echoDaemon(t)
+	gate, addr := startGate(t, key, port)
+	browser := "GET / HTTP/1.1\r\nHost: " + addr + "\r\nOrigin: http://rebind.test\r\nSec-Fetch-Mode: cors\r\n\r\n"
+	for name, said := range map[string]string{
+		"http":             "GET / HTTP/1.0\r\n\r\n",
+		"browser":          browser,
+		"proxy":            "CONNECT api.example.test:443 HTTP/1.1\r\n\r\n",
+		"tls":              "\x16\x03\x01\x02\x00" + strings.Repeat("x", 512),
+		"nothing":          "",
+		"half a magic":     "BT",
+		"magic, no nonce":  "BTL1",
+		"h2 preface":       "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+		"long then silent": strings.Repeat("A", 100_000),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got, err := ask(dial(t, "tcp", addr), said)
+			if got != "" {
+				t.Errorf("a stranger got %q, %v", got, err)
+			}
+		})
+	}
+	t.Run("magic and a guess", func(t *testing.T) {
+		t.Parallel()
+		got, _ := ask(dial(t, "tcp", addr), "BTL1"+strings.Repeat("n", 32)+strings.Repeat("g", 34)+"data")
+		if len(got) != 64 {
+			t.Errorf("got %d bytes, want the gate's proof and nothing of a daemon", len(got))
+		}
+	})
+	t.Cleanup(func() {
+		if stats := gate.Stats(); stats.Admitted != 0 || stats.Refused != 10 {
+			t.Errorf("stats %+v", stats)
+		}
+	})
+}
+
+// With every pending place taken by silent strangers, an honest client still gets in.
+func TestSlowlorisDoesNotShutTheGate(t *testing.T) {
+	t.Parallel()
+	key, port := testKey(t), echoDaemon(t)
+	gate, addr := startGate(t, key, port)
+	for i := range 3 * MaxPending {
+		conn := dial(t, "tcp", addr)
+		if i%2 == 0 {
+			_, _ = io.WriteString(conn, "B")
+		}
+	}
+	eventually(t, "two thirds were dropped for newer ones", func() bool { return gate.Stats().Refused >= 2*MaxPending })
+	conn, err := DialGate(t.Context(), addr, key, port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close() //nolint:errcheck // a test connection
+	if got, err := ask(conn, "hello"); got != "hello" || err != nil {
+		t.Errorf("got %q, %v", got, err)
+	}
+}

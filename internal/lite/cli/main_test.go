@@ -1,0 +1,106 @@
+//go:build linux
+
+package cli_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"bottle.internal/internal/lite/cli"
+	"bottle.internal/internal/lite/guest"
+	"bottle.internal/internal/lite/vm"
+	"bottle.internal/internal/lite/wire"
+)
+
+// TestMain lets the test binary play every program of the scenarios, by its name: our
+// own, QEMU with a guest in it, mkfs, and what the guest's image holds.
+func TestMain(m *testing.M) {
+	switch name := filepath.Base(os.Args[0]); {
+	case name == "smolvm-lite":
+		self, err := os.Executable()
+		if err != nil {
+			panic(err)
+		}
+		// The link's name is what makes the supervisor one of us again.
+		self = filepath.Join(os.Getenv("LITE_TEST_BIN"), "smolvm-lite")
+		app := &cli.App{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.Getenv, Self: self}
+		os.Exit(app.Run(context.Background(), os.Args[1:]))
+	case strings.HasPrefix(name, "qemu-system-"):
+		os.Exit(fakeQEMU(os.Args[1:]))
+	case name == "mkfs.ext4":
+		os.Exit(0)
+	case name == "guest-tool":
+		os.Exit(guestTool(os.Args[1:]))
+	}
+	os.Exit(m.Run())
+}
+
+// fakeQEMU is a guest without a machine around it: the real server of the guest on the
+// real file descriptor, running its commands on the host.
+func fakeQEMU(args []string) int {
+	line := args[slices.Index(args, "-append")+1]
+	if strings.Contains(line, "lite.probe") {
+		fmt.Println(guest.ProbeAnswer)
+		return 0
+	}
+	signal.Ignore(syscall.SIGHUP)
+	fmt.Println("fake console: booting")
+	initramfs, err := os.ReadFile(args[slices.Index(args, "-initrd")+1])
+	if err != nil {
+		return 1
+	}
+	if strings.Contains(string(initramfs), "init that hangs") {
+		select {}
+	}
+	conn, err := net.FileConn(os.NewFile(vm.LinkFD, "link"))
+	if err != nil {
+		return 1
+	}
+	if err := guest.Serve(context.Background(), conn, fakeSystem{}); err != nil {
+		fmt.Println("fake console:", err)
+		return 1
+	}
+	return 0
+}
+
+type fakeSystem struct{}
+
+func (fakeSystem) Setup(wire.Boot) error { return nil }
+func (fakeSystem) Stop()                 { os.Exit(0) }
+
+// guestTool is what a shell cannot do.
+func guestTool(args []string) int {
+	if len(args) != 2 || args[0] != "dial" {
+		return 2
+	}
+	// dial PATH sends stdin, half-closes, and prints what comes back until its end.
+	conn, err := net.Dial("unix", args[1])
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	sent := make(chan error, 1)
+	go func() {
+		_, err := io.Copy(conn, os.Stdin)
+		_ = conn.(*net.UnixConn).CloseWrite()
+		sent <- err
+	}()
+	if _, err := io.Copy(os.Stdout, conn); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	if err := <-sent; err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,205 @@
+//go:build linux && integration
+
+package cli_test
+
+import (
+	"archive/tar"
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"bottle.internal/internal/execx"
+	"bottle.internal/internal/lite/vm"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+)
+
+// TestScenariosInAVM holds the same assertions against real machines.
+func TestScenariosInAVM(t *testing.T) {
+	for name, run := range scenarios() {
+		t.Run(name, func(t *testing.T) { run(t, newVMWorld(t)) })
+	}
+	t.Run("guest system", func(t *testing.T) { testGuestSystem(t, newVMWorld(t)) })
+	t.Run("archive", func(t *testing.T) { testArchive(t, newVMWorld(t)) })
+	t.Run("figures", func(t *testing.T) { testFigures(t, newVMWorld(t)) })
+}
+
+// need skips without the means, or fails where BOTTLE_REQUIRE says that they are there.
+func need(t *testing.T, err error) {
+	t.Helper()
+	switch {
+	case err == nil:
+	case strings.Contains(os.Getenv("BOTTLE_REQUIRE"), "vm"):
+		t.Fatal(err)
+	default:
+		t.Skip(err)
+	}
+}
+
+func newVMWorld(t *testing.T) *world {
+	t.Helper()
+	kernel := os.Getenv("SMOLVM_LITE_KERNEL")
+	if kernel == "" {
+		data := os.Getenv("XDG_DATA_HOME")
+		if data == "" {
+			data = filepath.Join(os.Getenv("HOME"), ".local/share")
+		}
+		kernel = filepath.Join(data, "smolvm-lite/kernel")
+	}
+	_, err := vm.FindKernel(kernel)
+	need(t, err)
+	_, err = vm.FindQEMU("amd64")
+	need(t, err)
+
+	dir := shortTempDir(t)
+	bin := filepath.Join(dir, "bin")
+	err = execx.Run(t.Context(), execx.Cmd{
+		Path: "go", Env: append(os.Environ(), "CGO_ENABLED=0"),
+		Args: []string{"build", "-trimpath", "-o", bin + "/", "bottle.internal/cmd/smolvm-lite", "bottle.internal/cmd/lite-init"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &world{
+		dir: dir, program: filepath.Join(bin, "smolvm-lite"), tool: "/bin/guest-tool",
+		guestDir: "/var/test", patience: 3 * time.Minute,
+		env: []string{
+			"PATH=" + os.Getenv("PATH"), "XDG_RUNTIME=", "SMOLVM_LITE_KERNEL=" + kernel,
+			"XDG_DATA_HOME=" + filepath.Join(dir, "data"), "XDG_CACHE_HOME=" + vmCache(t), "TERM=vt100",
+		},
+	}
+	w.pack(t, emptyImage(t, []string{"/bin/sleep", "1000"}, hostPrograms(t)))
+	w.cleanup(t)
+	return w
+}
+
+// vmCache is shared by the worlds of a run: the accelerator is probed once.
+func vmCache(t *testing.T) string {
+	t.Helper()
+	dir := filepath.Join(os.TempDir(), fmt.Sprintf("smolvm-lite-test-cache-%d", os.Getppid()))
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// hostPrograms makes a layer of the host's own shell and tools, with their libraries.
+func hostPrograms(t *testing.T) v1.Layer {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := map[string]string{"bin/guest-tool": self}
+	for _, name := range strings.Fields("sh cat echo sleep head tr wc sha256sum stty mkdir ls stat mkfifo true uname id mount") {
+		path, err := execx.Find(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files["bin/"+name] = path
+	}
+	library := regexp.MustCompile(`(/\S+) \(0x`)
+	for _, path := range mapsValues(files) {
+		out, err := execx.Output(t.Context(), execx.Cmd{Path: "ldd", Args: []string{path}, Env: os.Environ()})
+		if err != nil {
+			continue // static
+		}
+		for _, match := range library.FindAllStringSubmatch(string(out), -1) {
+			files[strings.TrimPrefix(match[1], "/")] = match[1]
+		}
+	}
+	var archive bytes.Buffer
+	w := tar.NewWriter(&archive)
+	for name, path := range files {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		header := &tar.Header{Name: name, Typeflag: tar.TypeReg, Mode: 0o755, Size: int64(len(data))}
+		if err := w.WriteHeader(header); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Write(data); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) {
+		return io.NopCloser(bytes.NewReader(archive.Bytes())), nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return layer
+}
+
+func mapsValues(m map[string]string) []string {
+	values := make([]string, 0, len(m))
+	for _, v := range m {
+		values = append(values, v)
+	}
+	return values
+}
+
+// testGuestSystem looks at what only a real machine has.
+func testGuestSystem(t *testing.T, w *world) {
+	w.up(t, "box")
+	for script, want := range map[string]string{
+		"ls /sys/class/net":                       "lo\n",
+		"uname -n; id -u; cat /proc/1/comm":       "box\n0\ninit\n",
+		"cat /etc/hosts":                          "127.0.0.1 localhost\n::1 localhost\n",
+		"stat -c %a / /tmp /run /workspace":       "755\n1777\n755\n755\n",
+		"cat /proc/sys/kernel/hostname":           "box\n",
+		"stat -f -c %T / /tmp /run /dev/shm":      "overlayfs\ntmpfs\ntmpfs\ntmpfs\n",
+		"echo x > /lower 2>&1; ls /modules /init": "", // nothing of the initramfs is left in sight
+	} {
+		r := w.sh(t, "box", script)
+		if r.stdout != want {
+			t.Errorf("%s: %q (%s), want %q", script, r.stdout, r.stderr, want)
+		}
+	}
+	// Orphans are PID 1's to reap: none may stay a zombie.
+	w.sh(t, "box", "for i in 1 2 3 4 5; do (sleep 0.05 &) ; done; sleep 0.3")
+	check(t, w.sh(t, "box", "cat /proc/[0-9]*/stat | while read a b c d; do case $c in Z) echo zombie;; esac; done"), result{})
+	if got := w.must(t, "--version"); !strings.HasPrefix(got, "smolvm-lite 1.9.3\nqemu stand-in, accelerator ") ||
+		strings.Contains(got, "unknown") {
+		t.Errorf("--version: %q", got)
+	}
+}
+
+func testArchive(t *testing.T, w *world) {
+	image := emptyImage(t, nil, hostPrograms(t))
+	path := w.archive(t, image)
+	w.must(t, "machine", "create", "--name", "a", "--image", path, "--cpus", "1", "--mem", "384", "--overlay", "1")
+	w.must(t, "machine", "start", "--name", "a")
+	check(t, w.sh(t, "a", "echo bare"), result{stdout: "bare\n"})
+}
+
+// testFigures measures and asserts nothing: other work on the host would fail it.
+func testFigures(t *testing.T, w *world) {
+	w.must(t, "machine", "create", "--name", "a", "--from", w.artifact, "--overlay", "1")
+	begin := time.Now()
+	w.must(t, "machine", "start", "--name", "a")
+	start := time.Since(begin)
+	w.must(t, "machine", "exec", "--name", "a", "--", "true")
+	t.Logf("start %v, start to first exec %v", start, time.Since(begin))
+	const n = 20
+	for _, args := range [][]string{{"machine", "ls"}, {"machine", "exec", "--name", "a", "--", "true"}} {
+		begin := time.Now()
+		for range n {
+			w.must(t, args...)
+		}
+		t.Logf("%v: %v each", args, time.Since(begin)/n)
+	}
+	begin = time.Now()
+	w.must(t, "machine", "stop", "--name", "a")
+	t.Logf("stop %v", time.Since(begin))
+}

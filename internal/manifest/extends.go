@@ -1,0 +1,141 @@
+package manifest
+
+import (
+	"maps"
+	"slices"
+	"strings"
+)
+
+// resolve merges every bottle with the one that it extends: variables, resources and
+// git.user per key, everything else is replaced when it is written. allow_cwd_agents is
+// not inherited: it would open the child's own credentials too.
+func resolve(raw map[string]*rawBottle) map[string]Bottle {
+	bottles := map[string]Bottle{}
+	for _, name := range slices.Sorted(maps.Keys(raw)) {
+		chain, ok := chainOf(raw, name)
+		if !ok {
+			continue
+		}
+		merged := chain[len(chain)-1].Bottle
+		for i := len(chain) - 2; i >= 0; i-- {
+			merged = merge(merged, chain[i])
+		}
+		checkBottle(raw[name], merged)
+		bottles[name] = merged
+	}
+	return bottles
+}
+
+// chainOf lists a bottle and its ancestors, the bottle first.
+func chainOf(raw map[string]*rawBottle, name string) ([]*rawBottle, bool) {
+	chain := []*rawBottle{raw[name]}
+	path := []string{name}
+	for chain[len(chain)-1].extends != "" {
+		last := chain[len(chain)-1]
+		next, found := raw[last.extends]
+		path = append(path, last.extends)
+		switch {
+		case !found:
+			// The bottle that names it says so; its children need not repeat it.
+			if len(chain) == 1 {
+				last.extendAt.bad("there is no bottle %q%s", last.extends, suggest(last.extends, slices.Sorted(maps.Keys(raw)), "bottles"))
+			}
+			return nil, false
+		case last.extends == name:
+			chain[0].extendAt.bad("goes round in a circle: %s", strings.Join(path, " -> "))
+			return nil, false
+		case slices.Contains(chain, next):
+			return nil, false // a circle further up, reported there
+		}
+		chain = append(chain, next)
+	}
+	return chain, !slices.ContainsFunc(chain, func(b *rawBottle) bool { return b.broken })
+}
+
+func merge(base Bottle, child *rawBottle) Bottle {
+	merged := child.Bottle
+	merged.Env = maps.Clone(base.Env)
+	if merged.Env == nil {
+		merged.Env = map[string]EnvValue{}
+	}
+	maps.Copy(merged.Env, child.Env)
+	if merged.Resources.CPUs == 0 {
+		merged.Resources.CPUs = base.Resources.CPUs
+	}
+	if merged.Resources.MemoryMiB == 0 {
+		merged.Resources.MemoryMiB = base.Resources.MemoryMiB
+	}
+	if merged.Resources.DiskGiB == 0 {
+		merged.Resources.DiskGiB = base.Resources.DiskGiB
+	}
+	if !child.declared["supervise"] {
+		merged.Supervise = base.Supervise
+	}
+	if !child.declared["on_canary"] {
+		merged.OnCanary = base.OnCanary
+	}
+	if !child.declared["echo"] {
+		merged.Echo = base.Echo
+	}
+	if !child.declared["egress.routes"] {
+		merged.Routes = base.Routes
+	}
+	if !child.declared["git.remotes"] {
+		merged.Remotes = base.Remotes
+	}
+	merged.GitUser = mergeUser(base.GitUser, child.GitUser)
+	return merged
+}
+
+func mergeUser(base, child *GitUser) *GitUser {
+	if base == nil || child == nil {
+		if child == nil {
+			return base
+		}
+		return child
+	}
+	merged := *child
+	if merged.Name == "" {
+		merged.Name = base.Name
+	}
+	if merged.Email == "" {
+		merged.Email = base.Email
+	}
+	return &merged
+}
+
+// checkBottle holds what the parts of a whole bottle demand of each other.
+func checkBottle(raw *rawBottle, b Bottle) {
+	if len(b.Remotes) > 0 {
+		for _, route := range b.Routes {
+			checkForge(raw, b, route)
+		}
+	}
+	for _, route := range b.Routes {
+		if slices.Contains(b.Echo, route.Host) && !route.Private && route.AllowPrivate == nil {
+			route.at.bad(`%s is an echo name, and those have private addresses; add address = "private"`, route.Host)
+		}
+	}
+	if user := b.GitUser; user != nil && (user.Name == "" || user.Email == "") {
+		at := raw.at
+		at.field = joinField(at.field, "git") + ".user"
+		at.bad("needs both name and email")
+	}
+}
+
+// checkForge refuses a way around the git gate: writing to a forge over HTTPS.
+func checkForge(raw *rawBottle, b Bottle, route Route) {
+	readsOnly := route.Methods != nil && !slices.ContainsFunc(route.Methods, func(m string) bool { return m != "GET" && m != "HEAD" })
+	if !isForge(route.Host, b.Remotes) || readsOnly || route.BypassesGitGate {
+		return
+	}
+	if route.Methods == nil && route.Paths != nil {
+		return // without methods, a routed host may only be read
+	}
+	at := route.at
+	if !raw.declared["egress.routes"] {
+		at = raw.at // the route is inherited; this bottle's remotes make it a problem
+	}
+	at.bad("%s can change repositories over HTTPS, past the git gate of git.remotes; "+
+		`allow only methods = ["GET", "HEAD"], or accept it with bypasses_git_gate = true`, route.Host)
+}

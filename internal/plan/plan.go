@@ -1,0 +1,210 @@
+// Package plan decides everything about a launch before anything happens: from the
+// manifest, the request and a few facts about the host it makes a Plan.
+//
+// It keeps these invariants:
+//   - [Resolve] is pure: the same input gives the same bytes. No clock, no environment, no disk.
+//   - A [Plan] is a plain JSON value. It holds no address, no handle, and no secret: a
+//     credential appears as the name of its source only.
+//   - Everything after Resolve (preflight, dry run, launch) reads the Plan and never the manifest.
+//   - What this version does not run yet is listed by [Plan.Unsupported], never ignored.
+package plan
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+)
+
+// Format is the version of the JSON form.
+const Format = 1
+
+// Guest ports of the daemons, and the kinds of env source that the manifest does not have.
+const (
+	PortFirewall  = 8888
+	PortGitGate   = 9420
+	PortSupervise = 9100
+
+	// SourceTemplate marks values that the template sets.
+	SourceTemplate = "template"
+	// SourceBottle marks values that make the boundary work (proxies, CA, prompt).
+	SourceBottle = "bottle"
+	// SourceLaunch marks values that are known only once things run.
+	SourceLaunch = "launch"
+)
+
+// Placeholder stands in the guest where a program insists on a credential.
+const Placeholder = "bottle-placeholder"
+
+// Plan is all that a launch needs to know.
+type Plan struct {
+	Format    int               `json:"format"`
+	Identity  string            `json:"identity"`
+	Agent     string            `json:"agent"`
+	Bottle    string            `json:"bottle"`
+	Template  string            `json:"template"`
+	Manifest  Manifest          `json:"manifest"`
+	Command   []string          `json:"command"`
+	Workdir   string            `json:"workdir"`
+	Prompt    Prompt            `json:"prompt"`
+	Skills    []Skill           `json:"skills"`
+	Files     []File            `json:"files"`
+	StateDirs []string          `json:"state_dirs"` // guest directories worth keeping for resume
+	Env       []Env             `json:"env"`
+	Image     Image             `json:"image"`
+	VM        VM                `json:"vm"`
+	Daemons   []string          `json:"daemons"`
+	Ports     []Port            `json:"ports"`
+	Firewall  Firewall          `json:"firewall"`
+	Egress    []Route           `json:"egress"`
+	Git       Git               `json:"git"`
+	Supervise bool              `json:"supervise"`
+	OnCanary  string            `json:"on_canary,omitempty"` // "" was not set
+	Echo      []string          `json:"echo"`
+	Labels    map[string]string `json:"labels"`
+	Warnings  []string          `json:"warnings"`
+}
+
+// Manifest says where the agent was defined.
+type Manifest struct {
+	Path    string `json:"path"`
+	FromCwd bool   `json:"from_cwd"`
+}
+
+// Prompt is what the agent is told first. Text and File exclude each other; both are
+// empty without a prompt.
+type Prompt struct {
+	Text  string `json:"text,omitempty"`
+	File  string `json:"file,omitempty"`  // on the host, may begin with ~/
+	Root  string `json:"root,omitempty"`  // directory that File may not lead out of
+	Guest string `json:"guest,omitempty"` // where it goes
+	Copy  string `json:"copy,omitempty"`  // second place, where the agent looks by itself
+}
+
+// Skill is a directory that is copied into the guest.
+type Skill struct {
+	Name string `json:"name"`
+	Dir  string `json:"dir"`  // on the host, may begin with ~/
+	Root string `json:"root"` // directory that Dir may not lead out of
+}
+
+// File is a small text file that the template wants in the guest, owned by the agent, mode 0600.
+type File struct {
+	Path string `json:"path"`
+	Text string `json:"text"`
+}
+
+// Env is one variable of the guest. Value is there only where it is no secret.
+type Env struct {
+	Name   string `json:"name"`
+	Source string `json:"source"`         // literal, host, prompt, template, bottle or launch
+	From   string `json:"from,omitempty"` // host: the variable; prompt: the question
+	Value  string `json:"value,omitempty"`
+}
+
+// Visible reports whether the agent sees a value that came from the operator.
+func (e Env) Visible() bool { return e.Source == "host" || e.Source == "prompt" }
+
+// Image is the agent's image, by recipe key: no image is built to make a plan.
+type Image struct {
+	Recipe string   `json:"recipe"`
+	Key    string   `json:"key"`
+	Tools  []string `json:"tools"`
+}
+
+// VM is the machine.
+type VM struct {
+	Name      string `json:"name"`
+	Tool      string `json:"tool"`
+	Version   string `json:"version"`
+	Note      string `json:"note,omitempty"` // what a stand-in has to say about itself
+	CPUs      int    `json:"cpus"`
+	MemoryMiB int    `json:"memory_mib"`
+	DiskGiB   int    `json:"disk_gib"`
+}
+
+// Port is a guest port on 127.0.0.1 that ends in a daemon.
+type Port struct {
+	Daemon string `json:"daemon"`
+	Guest  int    `json:"guest"`
+}
+
+// Firewall is the only way out.
+type Firewall struct {
+	Engine string `json:"engine"`
+	Hosts  []Host `json:"hosts"`
+}
+
+// Host is one entry of the allowlist.
+type Host struct {
+	Host         string   `json:"host"`
+	Port         int      `json:"port"`
+	Scheme       string   `json:"scheme"`
+	Private      bool     `json:"private"`
+	AllowPrivate []string `json:"allow_private,omitempty"`
+	Mode         string   `json:"mode"` // "plain" (spliced) or "routed" (to egress)
+}
+
+// Route is what egress does for a routed host.
+type Route struct {
+	Host            string   `json:"host"`
+	Port            int      `json:"port"`
+	Methods         []string `json:"methods"`
+	Paths           []string `json:"paths"`
+	Auth            *Auth    `json:"auth,omitempty"`
+	Private         bool     `json:"private"`
+	AllowPrivate    []string `json:"allow_private,omitempty"`
+	WebSocket       bool     `json:"websocket"`
+	PassHeaders     []string `json:"pass_headers"`
+	AllowMint       bool     `json:"allow_mint"`
+	BypassesGitGate bool     `json:"bypasses_git_gate"`
+	UpstreamCA      string   `json:"upstream_ca,omitempty"`
+}
+
+// Auth is a reference to a credential.
+type Auth struct {
+	Header string   `json:"header"`
+	Scheme string   `json:"scheme"`
+	Source string   `json:"source"`        // env, file or cmd
+	Name   string   `json:"name"`          // variable, file or program
+	Cmd    []string `json:"cmd,omitempty"` // the whole command
+}
+
+func (a Auth) String() string { return a.Source + ":" + a.Name }
+
+// Git is the git gate.
+type Git struct {
+	Remotes []Remote `json:"remotes"`
+	User    *User    `json:"user,omitempty"`
+}
+
+// Remote is one repository behind the gate.
+type Remote struct {
+	Name         string   `json:"name"`
+	Host         string   `json:"host"`
+	Port         int      `json:"port"`
+	User         string   `json:"user"`
+	Path         string   `json:"path"`
+	IdentityFile string   `json:"identity_file"`
+	KnownHostKey string   `json:"known_host_key"`
+	Branches     []string `json:"branches"`
+	Approve      bool     `json:"approve"`
+	Protect      []string `json:"protect"`
+}
+
+// User is the author of the agent's commits.
+type User struct {
+	Name  string `json:"name"`
+	Email string `json:"email"`
+}
+
+// JSON is the one printed form: indented, with a final newline.
+func (p Plan) JSON() ([]byte, error) {
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	if err := encoder.Encode(p); err != nil {
+		return nil, fmt.Errorf("printing the plan: %w", err)
+	}
+	return b.Bytes(), nil
+}

@@ -1,0 +1,212 @@
+package plan
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"bottle.internal/internal/guest"
+	"bottle.internal/internal/manifest"
+	"bottle.internal/internal/names"
+)
+
+// Resolve makes the plan, or returns an [*Error] with everything that stands in its way.
+func Resolve(set *manifest.Set, request Request, facts Facts) (Plan, error) {
+	agent, err := findAgent(set, request)
+	if err != nil {
+		return Plan{}, err
+	}
+	r := resolver{agent: agent, bottle: set.Bottles[agent.Bottle], template: templateOf(agent.Template), request: request, facts: facts}
+	r.checkTrust()
+	r.checkTools()
+	p := r.plan()
+	r.checkFiles(p)
+	r.checkHostEnv()
+	if len(r.err.Problems) > 0 {
+		return Plan{}, &r.err
+	}
+	p.Warnings = append(p.Warnings, r.warnings...)
+	slices.Sort(p.Warnings)
+	return p, nil
+}
+
+type resolver struct {
+	agent    manifest.Agent
+	bottle   manifest.Bottle
+	template template
+	request  Request
+	facts    Facts
+	err      Error
+	warnings []string
+}
+
+func findAgent(set *manifest.Set, request Request) (manifest.Agent, error) {
+	known := set.AgentNames()
+	if len(known) == 0 {
+		return manifest.Agent{}, &Error{
+			Problems: []string{fmt.Sprintf("%s defines no agents", cmp.Or(set.UserPath, "the manifest"))},
+			Hints:    []string{"docs/manifest.md shows how to write one; or name another file: --manifest FILE"},
+		}
+	}
+	agent, ok := set.Agents[request.Agent]
+	if !ok {
+		problem := fmt.Sprintf("there is no agent %q; agents: %s", request.Agent, strings.Join(known, ", "))
+		if request.Agent == "" {
+			problem = "which agent? agents: " + strings.Join(known, ", ")
+		}
+		return manifest.Agent{}, &Error{Problems: []string{problem}, Hints: []string{"bottle start " + known[0]}}
+	}
+	id, err := names.ParseIdentity(string(request.Identity))
+	if err != nil {
+		return manifest.Agent{}, fmt.Errorf("planning %s: %w", agent.Name, err)
+	}
+	if id.Agent() != agent.Name {
+		return manifest.Agent{}, fmt.Errorf("planning %s: %q is the identity of another agent", agent.Name, id)
+	}
+	return agent, nil
+}
+
+func (r *resolver) plan() Plan {
+	id := string(r.request.Identity)
+	p := Plan{
+		Format: Format, Identity: id, Agent: r.agent.Name, Bottle: r.bottle.Name, Template: r.agent.Template,
+		Manifest:  Manifest{Path: r.agent.File, FromCwd: r.agent.FromCwd},
+		Workdir:   cmp.Or(r.agent.Workdir, guest.AgentWorkdir),
+		Prompt:    promptOf(r.agent),
+		Skills:    skillsOf(r.agent),
+		StateDirs: listed(r.template.stateDirs),
+		Image:     Image{Recipe: "agent", Key: r.facts.RecipeKey, Tools: listed(r.template.tools)},
+		VM: VM{
+			Name: "bottle-" + id, Tool: r.facts.VMTool.Name, Version: r.facts.VMTool.Version, Note: r.facts.VMTool.Note,
+			CPUs:      cmp.Or(r.bottle.Resources.CPUs, r.template.cpus),
+			MemoryMiB: cmp.Or(r.bottle.Resources.MemoryMiB, r.template.memoryMiB),
+			DiskGiB:   cmp.Or(r.bottle.Resources.DiskGiB, diskGiB),
+		},
+		Firewall:  Firewall{Engine: r.facts.FirewallEngine, Hosts: []Host{}},
+		Egress:    []Route{},
+		Git:       r.git(),
+		Supervise: r.bottle.Supervise,
+		OnCanary:  r.bottle.OnCanary,
+		Echo:      listed(r.bottle.Echo),
+		Labels:    map[string]string{"bottle.identity": id, "bottle.agent": r.agent.Name},
+		Warnings:  []string{},
+	}
+	p.Command = r.command(p.Prompt)
+	p.Files = r.template.filesFor(p.Workdir)
+	if p.Prompt.Guest != "" {
+		p.Prompt.Copy = r.template.promptCopy
+	}
+	r.routes(&p)
+	r.daemons(&p)
+	p.Env = r.env(p)
+	return p
+}
+
+// listed is a copy that prints as [] when it is empty.
+func listed(list []string) []string { return append([]string{}, list...) }
+
+// command is the manifest's command as it is, or the template's with its prompt flag.
+func (r *resolver) command(prompt Prompt) []string {
+	if len(r.agent.Command) > 0 {
+		return slices.Clone(r.agent.Command)
+	}
+	command := slices.Clone(r.template.command)
+	if prompt.Guest != "" {
+		command = append(command, r.template.promptArgs...)
+	}
+	return command
+}
+
+// routes sorts the hosts of the bottle into the firewall's list and egress's.
+func (r *resolver) routes(p *Plan) {
+	for _, route := range r.bottle.Routes {
+		host := Host{
+			Host: route.Host, Port: route.Port, Scheme: route.Scheme, Mode: "plain",
+			Private: route.Private, AllowPrivate: route.AllowPrivate,
+		}
+		if route.Routed() {
+			host.Mode = "routed"
+			p.Egress = append(p.Egress, r.egress(route))
+		}
+		p.Firewall.Hosts = append(p.Firewall.Hosts, host)
+	}
+	slices.SortFunc(p.Firewall.Hosts, func(a, b Host) int {
+		return cmp.Or(cmp.Compare(a.Host, b.Host), cmp.Compare(a.Port, b.Port))
+	})
+	slices.SortFunc(p.Egress, func(a, b Route) int {
+		return cmp.Or(cmp.Compare(a.Host, b.Host), cmp.Compare(a.Port, b.Port))
+	})
+}
+
+func (r *resolver) egress(route manifest.Route) Route {
+	out := Route{
+		Host: route.Host, Port: route.Port, Methods: route.Methods, Paths: route.Paths,
+		Private: route.Private, AllowPrivate: route.AllowPrivate, WebSocket: route.WebSocket,
+		PassHeaders: listed(route.PassHeaders), AllowMint: route.AllowMint, BypassesGitGate: route.BypassesGitGate,
+	}
+	if out.Methods == nil {
+		// Without a credential of ours the agent could use one of its own: reading only.
+		out.Methods = []string{"GET", "HEAD"}
+	}
+	if out.Paths == nil {
+		out.Paths = []string{"/"}
+	}
+	if route.UpstreamCA != "" {
+		out.UpstreamCA = hostPath(r.bottle.File, route.UpstreamCA)
+	}
+	if route.Auth != nil {
+		token := route.Auth.Token
+		out.Auth = &Auth{Header: route.Auth.Header, Scheme: route.Auth.Scheme, Source: string(token.Kind), Name: token.Name, Cmd: token.Cmd}
+		switch token.Kind {
+		case manifest.TokenFile:
+			out.Auth.Name = hostPath(r.bottle.File, token.Name)
+		case manifest.TokenCmd:
+			out.Auth.Name = token.Cmd[0]
+		}
+	}
+	return out
+}
+
+func (r *resolver) git() Git {
+	git := Git{Remotes: []Remote{}}
+	if user := r.bottle.GitUser; user != nil {
+		git.User = &User{Name: user.Name, Email: user.Email}
+	}
+	for _, remote := range r.bottle.Remotes {
+		branches := remote.Push.Branches
+		if branches == nil {
+			branches = []string{"bottle/<identity>/*"}
+		}
+		protect := remote.Push.Protect
+		if protect == nil {
+			protect = manifest.ProtectedPaths()
+		}
+		out := Remote{
+			Name: remote.Name, Host: remote.Upstream.Host, Port: remote.Upstream.Port, User: remote.Upstream.User, Path: remote.Upstream.Path,
+			IdentityFile: hostPath(r.bottle.File, remote.IdentityFile), KnownHostKey: remote.KnownHostKey,
+			Branches: []string{}, Approve: remote.Push.Approve, Protect: protect,
+		}
+		for _, branch := range branches {
+			out.Branches = append(out.Branches, strings.ReplaceAll(branch, "<identity>", string(r.request.Identity)))
+		}
+		git.Remotes = append(git.Remotes, out)
+	}
+	return git
+}
+
+func (r *resolver) daemons(p *Plan) {
+	p.Daemons = []string{"firewall"}
+	p.Ports = []Port{{Daemon: "firewall", Guest: PortFirewall}}
+	if len(p.Egress) > 0 {
+		p.Daemons = append(p.Daemons, "egress")
+	}
+	if len(p.Git.Remotes) > 0 {
+		p.Daemons = append(p.Daemons, "git-gate")
+		p.Ports = append(p.Ports, Port{Daemon: "git-gate", Guest: PortGitGate})
+	}
+	if p.Supervise {
+		p.Daemons = append(p.Daemons, "supervise")
+		p.Ports = append(p.Ports, Port{Daemon: "supervise", Guest: PortSupervise})
+	}
+}

@@ -1,0 +1,79 @@
+package plan
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Unsupported lists what the plan asks for and this version does not run yet. Start
+// refuses then: a rule that is silently not applied would be worse than none.
+// The table shrinks as the daemons come; an empty answer means that all of it runs.
+func (p Plan) Unsupported() []string {
+	missing := []string{}
+	for _, feature := range []struct {
+		what string
+		used []string // what in this plan asks for it
+	}{
+		{"egress routes with auth, methods or paths", p.routedHosts()},
+		{"allow_private (use address = \"private\" on a plain route)", p.privateRanges()},
+		{"git.remotes (the git gate)", p.remoteNames()},
+		{"git.user", when(p.Git.User != nil, "name and email")},
+		{"supervise", when(p.Supervise, "supervise = true")},
+		{"on_canary", when(p.OnCanary != "", p.OnCanary)},
+		{"skills", p.skillNames()},
+	} {
+		if len(feature.used) > 0 {
+			missing = append(missing, fmt.Sprintf("%s: %s", feature.what, strings.Join(feature.used, ", ")))
+		}
+	}
+	return missing
+}
+
+func when(used bool, text string) []string {
+	if used {
+		return []string{text}
+	}
+	return nil
+}
+
+func (p Plan) routedHosts() []string {
+	var hosts []string
+	for _, route := range p.Egress {
+		hosts = append(hosts, hostPort(route.Host, route.Port, 443))
+	}
+	return hosts
+}
+
+func (p Plan) privateRanges() []string {
+	var hosts []string
+	for _, host := range p.Firewall.Hosts {
+		if len(host.AllowPrivate) > 0 {
+			hosts = append(hosts, hostPort(host.Host, host.Port, 443))
+		}
+	}
+	return hosts
+}
+
+func (p Plan) remoteNames() []string {
+	var list []string
+	for _, remote := range p.Git.Remotes {
+		list = append(list, remote.Name)
+	}
+	return list
+}
+
+func (p Plan) skillNames() []string {
+	var list []string
+	for _, skill := range p.Skills {
+		list = append(list, skill.Name)
+	}
+	return list
+}
+
+// hostPort leaves out the port that goes without saying.
+func hostPort(host string, port, usual int) string {
+	if port == usual {
+		return host
+	}
+	return fmt.Sprintf("%s:%d", host, port)
+}

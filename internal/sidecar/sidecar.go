@@ -1,0 +1,198 @@
+// Package sidecar keeps the bundle of one bottle running: it starts the container,
+// hands init its key over the control channel, waits until every daemon answers, and
+// does all but the first again when the container ends while it is wanted.
+//
+// Invariants: the key reaches init over the attached stdin only; while the bundle is
+// down Gate is empty, so nothing leaves the guest; Close ends the watch before it
+// removes the container, so nothing is brought back that was taken down.
+package sidecar
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"bottle.internal/internal/control"
+	"bottle.internal/internal/event"
+	"bottle.internal/internal/launch"
+	"bottle.internal/pkg/bundle"
+)
+
+const (
+	readyTimeout = 30 * time.Second
+	retryMin     = 200 * time.Millisecond
+	retryMax     = 5 * time.Second
+)
+
+// Starter starts bundles on one engine.
+type Starter struct {
+	Engine   bundle.Engine
+	Image    func(context.Context) (ref string, err error) // loads the bundle's image if needed
+	Owner    string                                        // whose bottles these are, for cleanup
+	UID, GID int
+	Events   event.Sink
+}
+
+var _ launch.Sidecars = Starter{}
+
+// Start implements [launch.Sidecars]. A Start that fails leaves nothing behind.
+func (s Starter) Start(ctx context.Context, spec launch.SidecarSpec) (launch.Sidecar, error) {
+	image, err := s.Image(ctx)
+	if err != nil {
+		return nil, err
+	}
+	want := bundle.Spec{
+		Identity: spec.Identity, Owner: s.Owner, Image: image, UID: s.UID, GID: s.GID,
+		ConfigDir: spec.ConfigDir, Labels: spec.Labels, Logs: spec.Log,
+	}
+	if len(spec.Echo) > 0 {
+		want.Echo = &bundle.Echo{Image: image, Aliases: spec.Echo, Stdin: spec.EchoStdin}
+	}
+	container, err := bundle.Start(ctx, s.Engine, want)
+	if err != nil {
+		return nil, err
+	}
+	r := &running{
+		container: container, events: s.Events,
+		boot: control.Bootstrap{LinkKey: spec.Key, Daemons: spec.Daemons, Ports: spec.Ports},
+	}
+	if err := r.open(ctx); err != nil {
+		return nil, errors.Join(err, r.closeHost(), container.Close(context.WithoutCancel(ctx)))
+	}
+	watched, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	r.cancel = cancel
+	r.watch.Go(func() { r.keep(watched) })
+	return r, nil
+}
+
+// running is a bundle with its control channel.
+type running struct {
+	container *bundle.Bundle
+	boot      control.Bootstrap
+	events    event.Sink
+	cancel    context.CancelFunc
+	watch     sync.WaitGroup
+
+	mu    sync.Mutex
+	host  *control.Host
+	ready bool
+}
+
+// open speaks to init over the streams of the moment until it is ready.
+func (r *running) open(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
+	defer cancel()
+	host := control.NewHost(r.container.Stdio())
+	r.mu.Lock()
+	r.host = host
+	r.mu.Unlock()
+	if err := host.Bootstrap(ctx, r.boot); err != nil {
+		return fmt.Errorf("handing the bundle its key: %w", err)
+	}
+	if err := host.WaitReady(ctx); err != nil {
+		return fmt.Errorf("waiting for the bundle's daemons: %w", err)
+	}
+	r.setReady(true)
+	return nil
+}
+
+// keep reports what happens to the daemons, and brings the container back.
+func (r *running) keep(ctx context.Context) {
+	for ctx.Err() == nil {
+		r.relate(ctx)
+		r.setReady(false)
+		if ctx.Err() != nil {
+			return
+		}
+		r.say(ctx, event.Warn, "the bundle stopped; nothing leaves the guest until it is back")
+		if !r.revive(ctx) {
+			return
+		}
+		r.say(ctx, event.Info, "the bundle is back")
+	}
+}
+
+// relate passes events on until init is gone or ctx ends.
+func (r *running) relate(ctx context.Context) {
+	r.mu.Lock()
+	events := r.host.Events()
+	r.mu.Unlock()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case e, ok := <-events:
+			if !ok {
+				return
+			}
+			if e.What == control.Died || e.What == control.GaveUp {
+				r.say(ctx, event.Warn, fmt.Sprintf("%s: %s %s", e.Daemon, e.What, e.Detail))
+			}
+		}
+	}
+}
+
+// revive restarts the container with growing pauses until it is ready or ctx ends.
+func (r *running) revive(ctx context.Context) bool {
+	for pause := retryMin; ; pause = min(2*pause, retryMax) {
+		_ = r.closeHost()
+		err := r.container.Restart(ctx)
+		if err == nil {
+			err = r.open(ctx)
+		}
+		if err == nil {
+			return true
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(pause):
+		}
+	}
+}
+
+func (r *running) say(ctx context.Context, kind event.Kind, text string) {
+	r.events.Send(ctx, event.Event{Kind: kind, Step: "bundle", Text: text})
+}
+
+func (r *running) setReady(ready bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.ready = ready
+}
+
+func (r *running) closeHost() error {
+	r.mu.Lock()
+	host := r.host
+	r.mu.Unlock()
+	if host == nil {
+		return nil
+	}
+	return host.Close()
+}
+
+// Gate implements [launch.Sidecar].
+func (r *running) Gate() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.ready {
+		return ""
+	}
+	return r.container.GateAddr()
+}
+
+// Reach implements [launch.Sidecar].
+func (r *running) Reach(ctx context.Context, target string) error {
+	_, err := r.container.Dial(ctx, target)
+	return err
+}
+
+// Close implements [launch.Sidecar].
+func (r *running) Close(ctx context.Context) error {
+	r.cancel()
+	r.watch.Wait()
+	r.setReady(false)
+	return errors.Join(r.closeHost(), r.container.Close(ctx))
+}

@@ -1,0 +1,93 @@
+package bundle
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/network"
+	"github.com/moby/moby/client"
+)
+
+// strew puts things into the engine that look like ours to different degrees.
+func strew(f *fakeEngine) {
+	label := func(owner, identity string, kind Kind) map[string]string {
+		return map[string]string{LabelOwner: owner, LabelIdentity: identity, LabelKind: string(kind)}
+	}
+	put := func(name string, labels map[string]string) {
+		f.containers["id-"+name] = &fakeContainer{running: true, options: client.ContainerCreateOptions{
+			Name: name, Config: &container.Config{Labels: labels}, HostConfig: &container.HostConfig{},
+		}}
+	}
+	net := func(name string, labels map[string]string) {
+		f.networks["id-net-"+name] = network.Summary{Network: network.Network{ID: "id-net-" + name, Name: name, Labels: labels}}
+	}
+	put("bottle-demo-x7k2p", label("me", "demo-x7k2p", KindBundle))
+	put("bottle-demo-x7k2p-echo", label("me", "demo-x7k2p", KindEcho))
+	net("bottle-demo-x7k2p", label("me", "demo-x7k2p", KindNetwork))
+	net("bottle-demo-00000", label("me", "demo-00000", KindNetwork))
+
+	put("bottle-demo-aaaaa", label("you", "demo-aaaaa", KindBundle)) // another owner
+	put("bottle-demo-bbbbb", nil)                                    // no labels
+	put("postgres", label("me", "demo-ccccc", KindBundle))           // another name
+	put("bottle-../../etc-xxxxx", label("me", "../../etc-xxxxx", KindBundle))
+	put("bottle-demo-ddddd", label("me", "demo-ddddd", KindNetwork)) // a container that says network
+	put("bottle-demo-eeeee", label("me", "demo-eeeee", "database"))
+	net("bridge", label("me", "demo-fffff", KindNetwork))
+	net("bottle-demo-ggggg", map[string]string{LabelOwner: "me"})
+}
+
+func TestList(t *testing.T) {
+	t.Parallel()
+	f := newFake(t)
+	strew(f)
+	found, err := List(t.Context(), f, "me")
+	var got []string
+	for _, r := range found {
+		got = append(got, fmt.Sprint(r.Kind, " ", r.Name, " ", r.Identity, " ", r.Running))
+	}
+	slices.Sort(got)
+	want := "bundle bottle-demo-x7k2p demo-x7k2p true; echo bottle-demo-x7k2p-echo demo-x7k2p true; " +
+		"network bottle-demo-00000 demo-00000 false; network bottle-demo-x7k2p demo-x7k2p false"
+	if strings.Join(got, "; ") != want || err != nil {
+		t.Errorf("List = %s, %v", strings.Join(got, "; "), err)
+	}
+}
+
+func TestRemoveTouchesItsOwnAlone(t *testing.T) {
+	t.Parallel()
+	f := newFake(t)
+	strew(f)
+	before := strings.Split(f.left(), ", ")
+	for range 2 {
+		if err := Remove(t.Context(), f, "me", "demo-x7k2p"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	after := strings.Split(f.left(), ", ")
+	gone := slices.DeleteFunc(before, func(name string) bool { return slices.Contains(after, name) })
+	if got := strings.Join(gone, ", "); got != "container bottle-demo-x7k2p, container bottle-demo-x7k2p-echo, network bottle-demo-x7k2p" {
+		t.Errorf("removed: %s", got)
+	}
+}
+
+func TestCleanupRefusesBadNames(t *testing.T) {
+	t.Parallel()
+	f := newFake(t)
+	for _, test := range []struct{ owner, identity, want string }{
+		{"me", "", `removing a bundle: identity "": it looks like demo-x7k2p`},
+		{"me", "demo", `removing a bundle: identity "demo": it looks like demo-x7k2p`},
+		{"me", "demo-x7k2p\n", `removing a bundle: identity "demo-x7k2p\n": it looks like demo-x7k2p`},
+		{"", "demo-x7k2p", `listing bundles: owner "": 1 to 64 letters, digits, dots, dashes`},
+		{"a=b", "demo-x7k2p", `listing bundles: owner "a=b": 1 to 64 letters, digits, dots, dashes`},
+	} {
+		if err := Remove(t.Context(), f, test.owner, test.identity); fmt.Sprint(err) != test.want {
+			t.Errorf("Remove(%q, %q) = %v", test.owner, test.identity, err)
+		}
+	}
+	if len(f.calls) > 0 {
+		t.Errorf("calls %q", f.calls)
+	}
+}

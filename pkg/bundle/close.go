@@ -1,0 +1,107 @@
+package bundle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/moby/moby/client"
+)
+
+const (
+	// closeLimit bounds a whole teardown, which shares 5 s with the VM's.
+	closeLimit = 4 * time.Second
+	// stopLimit is when a stop that the engine does not finish is given up for a kill.
+	stopLimit = stopSeconds*time.Second + 500*time.Millisecond
+
+	networkTries = 5
+	networkPause = 100 * time.Millisecond
+)
+
+// Close stops and removes the containers and the network within 4 s, even when ctx has
+// ended. It may be called again after a failure, and does nothing after a success.
+func (b *Bundle) Close(ctx context.Context) error {
+	b.closing.Lock()
+	defer b.closing.Unlock()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeLimit)
+	defer cancel()
+
+	var bundleErr, echoErr error
+	var both sync.WaitGroup
+	both.Go(func() { bundleErr = removeContainer(ctx, b.engine, b.containerID) })
+	both.Go(func() { echoErr = removeContainer(ctx, b.engine, b.echoID) })
+	both.Wait()
+	for _, streams := range []*attachment{b.streams, b.echo} {
+		if streams != nil {
+			streams.close()
+		}
+	}
+	b.drained.Wait()
+
+	err := errors.Join(bundleErr, echoErr)
+	if err == nil { // the engine keeps a network that is in use
+		err = removeNetwork(ctx, b.engine, b.networkID)
+	}
+	if err != nil {
+		return fmt.Errorf("closing bundle %s: %w", b.spec.Identity, err)
+	}
+	b.containerID, b.echoID, b.networkID = "", "", ""
+	return nil
+}
+
+// abandon undoes a failed start. A call that failed may have been carried out all the
+// same, so what this run made is also looked for by its label.
+func (b *Bundle) abandon(ctx context.Context) error {
+	err := b.Close(ctx)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeLimit)
+	defer cancel()
+	found, listErr := list(ctx, b.engine, filter{label: labelRun, value: b.run, owner: b.spec.Owner})
+	if listErr != nil {
+		return errors.Join(err, listErr)
+	}
+	// What is found decides: Close may have failed on something that is gone by now.
+	return removeAll(ctx, b.engine, found)
+}
+
+func removeContainer(ctx context.Context, engine Engine, id string) error {
+	if id == "" {
+		return nil
+	}
+	grace := stopSeconds
+	stopping, cancel := context.WithTimeout(ctx, stopLimit)
+	_, err := engine.ContainerStop(stopping, id, client.ContainerStopOptions{Timeout: &grace})
+	cancel()
+	if err != nil && isGone(err) {
+		return nil
+	}
+	// Whether it stopped or not: force kills it first.
+	_, err = engine.ContainerRemove(ctx, id, client.ContainerRemoveOptions{Force: true, RemoveVolumes: true})
+	if !isGone(err) {
+		return fmt.Errorf("removing container %.12s: %w", id, explain(err))
+	}
+	return nil
+}
+
+// removeNetwork tries again while the engine still takes the last container off it.
+func removeNetwork(ctx context.Context, engine Engine, id string) error {
+	if id == "" {
+		return nil
+	}
+	for try := 1; ; try++ {
+		_, err := engine.NetworkRemove(ctx, id, client.NetworkRemoveOptions{})
+		if isGone(err) {
+			return nil
+		}
+		err = fmt.Errorf("removing network %.12s: %w", id, explain(err))
+		if try == networkTries {
+			return err
+		}
+		select {
+		case <-time.After(networkPause):
+		case <-ctx.Done():
+			return err
+		}
+	}
+}

@@ -1,0 +1,159 @@
+// Package provision puts what an agent needs into its machine: certificates, prompt,
+// skills, git settings, the supervise server's address, the environment.
+//
+// It keeps these invariants:
+//   - [Render] is pure but for reading the skills' files: same input, same bytes.
+//   - [Apply] sends one tar and runs one command, whatever the number of files.
+//   - A value of the environment is in the tar stream and nowhere else: not in a
+//     command, not in an error, not in what fmt or encoding/json make of these types.
+//   - Applying twice gives the same machine; a failure names the step.
+package provision
+
+import (
+	"fmt"
+	"io/fs"
+	"path"
+	"strings"
+)
+
+// Where things go in the guest.
+const (
+	readyFile  = "/run/bottle/ready"
+	envFile    = "/run/bottle/env"
+	agentHome  = "/home/agent"
+	mcpFile    = agentHome + "/.bottle/mcp.json"
+	gitConfig  = "/etc/gitconfig"
+	caDir      = "/usr/local/share/ca-certificates"
+	trustDir   = "/etc/ssl/certs"
+	caBundle   = trustDir + "/ca-certificates.crt"
+	agentOwner = 1000 // uid and gid
+)
+
+// MCPFile tells an agent program where its MCP servers are (claude --mcp-config).
+const MCPFile = mcpFile
+
+// File is one file or directory in the guest. Data is shown by neither fmt nor JSON.
+type File struct {
+	Path     string      // absolute and clean
+	Mode     fs.FileMode // permissions, and fs.ModeDir for a directory
+	UID, GID int
+	Data     []byte `json:"-"`
+}
+
+// Format implements [fmt.Formatter].
+func (f File) Format(state fmt.State, _ rune) {
+	fmt.Fprintf(state, "%s %d:%d %d %s", f.Mode, f.UID, f.GID, len(f.Data), f.Path)
+}
+
+// Rendered is everything that Apply does.
+type Rendered struct {
+	Remove  []string // trees that are removed before the files are unpacked
+	Files   []File   // sorted, parents included
+	Command []string // run once all files are there; may be empty
+	Steps   []string // a Command that ends with 101 + i failed in Steps[i]
+}
+
+// Input is what there is to provision.
+type Input struct {
+	CAs       [][]byte // PEM, one or more certificates each
+	Prompt    Prompt
+	Settings  []Setting // of the agent program
+	Skills    []Skill
+	SkillsDir string // in the guest; empty: ~/.claude/skills
+	Git       Git
+	Supervise string // URL of the MCP server; empty: none
+	Env       []Variable
+	Workdir   string // empty: ~/work
+}
+
+// Prompt is what the agent is told first. The file exists even when the text is empty.
+type Prompt struct {
+	Path string // in the guest; empty: ~/.bottle/prompt.md
+	Copy string // a second place, or empty
+	Text []byte
+}
+
+// Setting is a text file of the agent's, mode 0600.
+type Setting struct {
+	Path string
+	Data []byte
+}
+
+// Skill is a directory of regular files. The guest's copy is replaced.
+type Skill struct {
+	Name string
+	FS   fs.FS
+}
+
+// step is what one renderer made.
+type step struct {
+	name   string
+	remove []string
+	files  []File
+	script string // a fragment of sh, run with -eu
+}
+
+// firstStepStatus is the exit status of a Command whose first step failed.
+const firstStepStatus = 101
+
+// Render renders all steps, in the order in which they take effect.
+func Render(in Input) (Rendered, error) {
+	renderers := []struct {
+		name   string
+		render func(Input) (step, error)
+	}{
+		{"ca", renderCA},
+		{"prompt", renderPrompt},
+		{"skills", renderSkills},
+		{"git", renderGit},
+		{"supervise", renderSupervise},
+		{"env", renderEnv},
+		{"ready", renderReady},
+	}
+	var out Rendered
+	script := "umask 022\n"
+	for i, r := range renderers {
+		s, err := r.render(in)
+		if err == nil {
+			_, err = complete(s.files)
+		}
+		if err != nil {
+			return Rendered{}, fmt.Errorf("provisioning %s: %w", r.name, err)
+		}
+		out.Steps = append(out.Steps, r.name)
+		out.Remove = append(out.Remove, s.remove...)
+		out.Files = append(out.Files, s.files...)
+		if s.script != "" {
+			// No && and || around the subshell: they would switch its -e off.
+			script += fmt.Sprintf("(\nset -eu\n%s)\n[ $? -eq 0 ] || exit %d\n", s.script, firstStepStatus+i)
+		}
+	}
+	out.Command = []string{"sh", "-c", script}
+	files, err := complete(out.Files)
+	if err != nil {
+		return Rendered{}, fmt.Errorf("provisioning: %w", err)
+	}
+	out.Files = files
+	return out, nil
+}
+
+// Quote makes one word of sh out of text, which must not contain NUL.
+func Quote(text string) string {
+	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
+}
+
+// agentFile is a file that belongs to the agent.
+func agentFile(name string, data []byte) File {
+	return File{Path: name, Mode: 0o600, UID: agentOwner, GID: agentOwner, Data: data}
+}
+
+// isAgents reports whether a path lies in the agent's home.
+func isAgents(name string) bool { return strings.HasPrefix(name, agentHome+"/") }
+
+// orDefault joins a directory of the agent's with the way callers leave it empty.
+func orDefault(name, inHome string) string {
+	if name == "" {
+		return path.Join(agentHome, inHome)
+	}
+	return name
+}

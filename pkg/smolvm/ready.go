@@ -1,0 +1,53 @@
+package smolvm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+const (
+	readyTimeout   = 30 * time.Second
+	attemptTimeout = 10 * time.Second
+)
+
+// WaitReady returns when programs can be run in a machine that was just started. The
+// first of them may be killed with 137 while the guest settles: that is tried again at
+// once, everything else with growing pauses, for at most 30 s. A machine that stops
+// running meanwhile is [ErrNotRunning].
+func (c *Client) WaitReady(ctx context.Context, name string) error {
+	killed := false
+	last := errors.New("no answer")
+	err := poll(ctx, readyTimeout, func(ctx context.Context) (bool, error) {
+		code, text, err := c.tryTrue(ctx, name)
+		if err == nil && code == 137 && !killed {
+			killed = true
+			code, text, err = c.tryTrue(ctx, name)
+		}
+		switch {
+		case errors.Is(err, ErrNotRunning), errors.Is(err, ErrNotFound), errors.Is(err, ErrInvalid):
+			return false, err
+		case err != nil:
+			last = err
+		case code != 0:
+			last = fmt.Errorf("`true` ended with exit status %d: %s", code, clean(text))
+		}
+		return err == nil && code == 0, nil
+	})
+	if errors.Is(err, errPatience) || ctx.Err() != nil {
+		err = fmt.Errorf("%w (%w)", err, last)
+	}
+	if err != nil {
+		return fmt.Errorf("waiting for machine %s: %w", name, err)
+	}
+	return nil
+}
+
+func (c *Client) tryTrue(ctx context.Context, name string) (code int, stderr string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
+	defer cancel()
+	var text boundedBuffer
+	code, err = c.exec(ctx, ExecOptions{Name: name, Command: []string{"true"}, Stderr: &text})
+	return code, text.bytes.String(), err
+}
