@@ -83,7 +83,7 @@ func Clean(ctx context.Context) error { return bottle(ctx, "clean") }
 func bottle(ctx context.Context, args ...string) error {
 	streams := cli.Streams{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}
 	if code := cli.Run(ctx, streams, app.FromCheckout(), args); code != 0 {
-		return mg.Fatal(code)
+		return mg.Fatalf(code, "bottle %s ended with exit code %d", args[0], code)
 	}
 	return nil
 }
