@@ -80,7 +80,7 @@ func New(config Config) (*App, error) {
 		return nil, err
 	}
 	if a.state, err = state.OpenRoot(a.dirs.state); err != nil {
-		return nil, err
+		return nil, &Problem{Err: err, Hints: []string{"or keep it elsewhere: export XDG_STATE_HOME=/a/directory/of/your/own"}}
 	}
 	if a.source, err = config.source(); err != nil {
 		return nil, err
@@ -107,7 +107,7 @@ type dirs struct {
 func (c Config) dirs() (dirs, error) {
 	home := c.getenv("HOME")
 	if !filepath.IsAbs(home) {
-		return dirs{}, errors.New("HOME is not set to an absolute path")
+		return dirs{}, &Problem{Text: "HOME is not set to an absolute path", Hints: []string{"export HOME=/your/home/directory"}}
 	}
 	xdg := func(name, fallback string) string {
 		if dir := c.getenv(name); filepath.IsAbs(dir) {
@@ -151,7 +151,7 @@ func (c Config) source() (string, error) {
 	return root, err
 }
 
-// Problem is an error with lines that tell a person what to type.
+// Problem is an error with lines that tell a person what to type: Text, or Err, or both.
 type Problem struct {
 	Text  string
 	Hints []string
@@ -159,10 +159,13 @@ type Problem struct {
 }
 
 func (p *Problem) Error() string {
-	if p.Err != nil {
-		return p.Text + ": " + p.Err.Error()
+	switch {
+	case p.Err == nil:
+		return p.Text
+	case p.Text == "":
+		return p.Err.Error()
 	}
-	return p.Text
+	return p.Text + ": " + p.Err.Error()
 }
 
 // Unwrap returns the cause.

@@ -2,21 +2,17 @@ package app
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
-	"strings"
 
-	"github.com/containerd/errdefs"
 	"github.com/moby/moby/client"
 
-	"bottle.internal/internal/event"
 	"bottle.internal/internal/imagebuild"
+	"bottle.internal/internal/imagebuild/mobyengine"
 )
 
 // baseEngine gives the image builder what it needs for `base = "docker:NAME"`. It
-// connects when it is asked first: most recipes never ask.
+// connects when it is asked: most recipes never ask.
 type baseEngine struct{ app *App }
 
 var _ imagebuild.Engine = baseEngine{}
@@ -28,11 +24,7 @@ func (b baseEngine) ImageID(ctx context.Context, name string) (string, error) {
 		return "", err
 	}
 	defer engine.Close()
-	found, err := engine.ImageInspect(ctx, name)
-	if errdefs.IsNotFound(err) {
-		return "", fmt.Errorf("%w: %s", imagebuild.ErrNoImage, name)
-	}
-	return found.ID, err
+	return mobyengine.New(engine).ImageID(ctx, name)
 }
 
 // SaveImage implements [imagebuild.Engine].
@@ -41,7 +33,7 @@ func (b baseEngine) SaveImage(ctx context.Context, name string) (io.ReadCloser, 
 	if err != nil {
 		return nil, err
 	}
-	saved, err := engine.ImageSave(ctx, []string{name})
+	saved, err := mobyengine.New(engine).SaveImage(ctx, name)
 	if err != nil {
 		return nil, errors.Join(err, engine.Close())
 	}
@@ -57,35 +49,12 @@ type savedImage struct {
 // Close implements [io.Closer].
 func (s savedImage) Close() error { return errors.Join(s.ReadCloser.Close(), s.engine.Close()) }
 
-// BuildImage implements [imagebuild.Engine]. Errors come inside the builder's stream.
+// BuildImage implements [imagebuild.Engine].
 func (b baseEngine) BuildImage(ctx context.Context, build imagebuild.EngineBuild) error {
 	engine, err := b.app.engine(ctx)
 	if err != nil {
 		return err
 	}
 	defer engine.Close()
-	result, err := engine.ImageBuild(ctx, build.Context, client.ImageBuildOptions{
-		Tags: []string{build.Name}, Dockerfile: build.Dockerfile, Remove: true, ForceRemove: true,
-	})
-	if err != nil {
-		return err
-	}
-	defer result.Body.Close()
-	for decoder := json.NewDecoder(result.Body); ; {
-		var message struct {
-			Stream string `json:"stream"`
-			Error  string `json:"error"`
-		}
-		switch err := decoder.Decode(&message); {
-		case errors.Is(err, io.EOF):
-			return nil
-		case err != nil:
-			return fmt.Errorf("reading what the builder says: %w", err)
-		case message.Error != "":
-			return errors.New(event.SafeText(message.Error))
-		}
-		if line := strings.TrimSpace(message.Stream); line != "" && build.Output != nil {
-			build.Output(line)
-		}
-	}
+	return mobyengine.New(engine).BuildImage(ctx, build)
 }

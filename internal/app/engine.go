@@ -47,7 +47,7 @@ func engineProblem(err error) error {
 	if !errors.Is(err, bundle.ErrEngineDown) {
 		return err
 	}
-	return &Problem{Text: err.Error(), Hints: []string{"go tool mage setup", "or start Docker, then: docker version"}}
+	return &Problem{Err: err, Hints: []string{"go tool mage setup", "or start Docker, then: docker version"}}
 }
 
 // sidecars is what a launch starts its bundle with. The caller closes the engine.

@@ -131,10 +131,7 @@ func (a *App) facts(ctx context.Context, needs plan.Needs) (plan.Facts, error) {
 	if err != nil {
 		return plan.Facts{}, err
 	}
-	facts.ImageTools = []string{}
-	for _, pkg := range recipe.Npm {
-		facts.ImageTools = append(facts.ImageTools, pkg.Tool)
-	}
+	facts.ImageTools = recipe.Tools()
 	return facts, nil
 }
 

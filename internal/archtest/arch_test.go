@@ -24,7 +24,7 @@ func mayImport() map[string][]string {
 		"internal/state":    {"internal/names"},
 		"internal/manifest": {"internal/names", "internal/event", "internal/guest"},
 		"internal/plan":     {"internal/names", "internal/event", "internal/guest", "internal/manifest"},
-		"internal/link":     {},
+		"internal/link":     {"internal/secret"},
 		"internal/control":  {"internal/link", "internal/secret", "internal/event"},
 		"internal/guest":    {},
 		"pkg/bundle":        {},
@@ -43,7 +43,7 @@ func neverReach() map[string][]string {
 		"pkg/provision":     effects,
 		"internal/guest":    effects,
 		"pkg/bundle":        {"os/exec"},
-		"cmd/lite-init":     {"os/exec", "net/http"},
+		"cmd/lite-init":     {"net/http"},
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -48,8 +49,23 @@ type command struct {
 // session is what a verb works with.
 type session struct {
 	Streams
-	app  *app.App
-	args []string
+	app   *app.App
+	args  []string // without flags
+	typed []string // the whole command line
+}
+
+var plainWord = regexp.MustCompile(`^[A-Za-z0-9_./:=@%+,-]+$`)
+
+// again is the command line as it was typed, with one more flag, for a shell.
+func (s *session) again(flag string) string {
+	words := []string{"bottle"}
+	for _, word := range s.typed {
+		if !plainWord.MatchString(word) {
+			word = "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+		}
+		words = append(words, word)
+	}
+	return strings.Join(append(words, flag), " ")
 }
 
 func commands() []command {
@@ -113,7 +129,7 @@ func (c command) run(ctx context.Context, streams Streams, config app.Config, ar
 	if err != nil {
 		return err
 	}
-	return verb(ctx, &session{Streams: streams, app: application, args: flags.Args()})
+	return verb(ctx, &session{Streams: streams, app: application, args: flags.Args(), typed: append([]string{c.name}, args...)})
 }
 
 func (c command) usage(flags *pflag.FlagSet) string {

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"bottle.internal/internal/event"
+	"bottle.internal/internal/launch"
 )
 
 // usageError is a mistake on the command line: exit code 2.
@@ -44,19 +46,45 @@ func report(stderr io.Writer, err error) int {
 	}
 	if errors.Is(err, context.Canceled) {
 		fmt.Fprintln(stderr, "bottle: interrupted")
+		if leftover := (*launch.LeftoverError)(nil); errors.As(err, &leftover) {
+			explain(stderr, leftover)
+		}
 		return exitInterrupted
 	}
-	lines := strings.Split(strings.TrimSpace(event.SafeText(err.Error())), "\n")
-	fmt.Fprintf(stderr, "bottle: error: %s\n", strings.Join(lines, "\nbottle:        "))
-	var hinter interface{ HintLines() []string }
-	if errors.As(err, &hinter) {
-		for _, hint := range hinter.HintLines() {
-			fmt.Fprintf(stderr, "bottle: hint:  %s\n", event.SafeText(hint))
-		}
-	}
+	explain(stderr, err)
 	var coder interface{ ExitCode() int }
 	if errors.As(err, &coder) {
 		return coder.ExitCode()
 	}
 	return exitFailure
+}
+
+// explain prints the problem and what to type about it.
+func explain(stderr io.Writer, err error) {
+	lines := strings.Split(strings.TrimSpace(event.SafeText(err.Error())), "\n")
+	fmt.Fprintf(stderr, "bottle: error: %s\n", strings.Join(lines, "\nbottle:        "))
+	for _, hint := range hints(err, nil) {
+		fmt.Fprintf(stderr, "bottle: hint:  %s\n", event.SafeText(hint))
+	}
+}
+
+// hints collects what every error in the tree has to say, causes first: start Docker,
+// and only then try again.
+func hints(err error, found []string) []string {
+	switch wrapper := err.(type) { //nolint:errorlint // this walks the tree itself
+	case interface{ Unwrap() []error }:
+		for _, cause := range wrapper.Unwrap() {
+			found = hints(cause, found)
+		}
+	case interface{ Unwrap() error }:
+		found = hints(wrapper.Unwrap(), found)
+	}
+	if hinter, ok := err.(interface{ HintLines() []string }); ok { //nolint:errorlint // the same
+		for _, hint := range hinter.HintLines() {
+			if !slices.Contains(found, hint) {
+				found = append(found, hint)
+			}
+		}
+	}
+	return found
 }

@@ -75,7 +75,7 @@ func (s *session) preflight(ctx context.Context, p plan.Plan, yes bool) error {
 	if !s.interactive() {
 		return &usageError{
 			text:  "there is no terminal to ask on",
-			hints: []string{"bottle start " + p.Agent + " --yes"},
+			hints: []string{s.again("--yes")},
 		}
 	}
 	fmt.Fprintf(s.Stderr, "Start %s? [y/N] ", p.Identity)
@@ -89,28 +89,17 @@ func (s *session) preflight(ctx context.Context, p plan.Plan, yes bool) error {
 	return nil
 }
 
-// readLine reads one line from the terminal. ^C must end the wait, and a read of a
-// terminal cannot be cancelled: the reader is left behind, the process is about to end.
+// readLine reads one line from the terminal.
 func readLine(ctx context.Context, s *session) (string, error) {
-	type result struct {
-		line string
-		err  error
-	}
-	read := make(chan result, 1)
-	go func() {
-		line, err := bufio.NewReader(s.Stdin).ReadString('\n')
-		read <- result{line, err}
-	}()
-	select {
-	case <-ctx.Done():
+	line, err := untilDone(ctx, func() (string, error) { return bufio.NewReader(s.Stdin).ReadString('\n') })
+	switch {
+	case ctx.Err() != nil:
 		fmt.Fprintln(s.Stderr)
 		return "", context.Cause(ctx)
-	case r := <-read:
-		if r.err != nil && r.line == "" {
-			return "", errors.New("no answer: not started")
-		}
-		return strings.TrimSpace(r.line), nil
+	case err != nil && line == "":
+		return "", errors.New("no answer: not started")
 	}
+	return strings.TrimSpace(line), nil
 }
 
 func (s *session) start(ctx context.Context, p plan.Plan) error {

@@ -37,17 +37,44 @@ func progress(stderr io.Writer) event.Sink {
 }
 
 // askSecret asks a question on the terminal; the answer is not shown.
-func (s *session) askSecret(_ context.Context, question string) (secret.Value, error) {
+func (s *session) askSecret(ctx context.Context, question string) (secret.Value, error) {
 	if !s.interactive() {
 		return secret.Value{}, fmt.Errorf("there is no terminal to ask for %q on", event.SafeText(question))
 	}
+	fd := int(s.Stdin.Fd())
+	saved, err := term.GetState(fd)
+	if err != nil {
+		return secret.Value{}, fmt.Errorf("asking a question: %w", err)
+	}
 	fmt.Fprintf(s.Stderr, "%s: ", event.SafeText(question))
-	answer, err := term.ReadPassword(int(s.Stdin.Fd()))
+	answer, err := untilDone(ctx, func() ([]byte, error) { return term.ReadPassword(fd) })
 	fmt.Fprintln(s.Stderr)
 	if err != nil {
+		_ = term.Restore(fd, saved) // an interrupted read has left the echo off
 		return secret.Value{}, fmt.Errorf("reading an answer: %w", err)
 	}
 	return secret.New(string(answer)), nil
+}
+
+// untilDone reads from the terminal. ^C must end the wait, and a read of a terminal
+// cannot be cancelled: the reader is left behind, the process is about to end.
+func untilDone[T any](ctx context.Context, read func() (T, error)) (T, error) {
+	type result struct {
+		value T
+		err   error
+	}
+	done := make(chan result, 1)
+	go func() {
+		value, err := read()
+		done <- result{value, err}
+	}()
+	select {
+	case <-ctx.Done():
+		var zero T
+		return zero, context.Cause(ctx)
+	case r := <-done:
+		return r.value, r.err
+	}
 }
 
 // attached runs do with the session's streams. On a terminal it passes the size on,

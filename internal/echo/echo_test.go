@@ -27,7 +27,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // running is an echo upstream that serves; lines are what it prints.
 type running struct {
 	addr  string
-	lines *bufio.Scanner
+	lines chan string
+	last  string
 	roots *x509.CertPool
 }
 
@@ -58,11 +59,16 @@ func start(t *testing.T) *running {
 	if _, err := feed.Write(boot); err != nil {
 		t.Fatal(err)
 	}
-	r := &running{lines: bufio.NewScanner(printed), roots: x509.NewCertPool()}
+	r := &running{lines: make(chan string, 16), roots: x509.NewCertPool()}
+	go func() {
+		defer close(r.lines)
+		for scanner := bufio.NewScanner(printed); scanner.Scan(); {
+			r.lines <- scanner.Text()
+		}
+	}()
 	r.roots.AppendCertsFromPEM(authority.CertPEM())
 	t.Cleanup(func() {
 		cancel()
-		go func() { _, _ = io.Copy(io.Discard, printed) }()
 		if got := <-code; got != 0 || stderr.Len() != 0 {
 			t.Errorf("exit %d, %q", got, stderr.String())
 		}
@@ -78,11 +84,13 @@ func start(t *testing.T) *running {
 
 func (r *running) line(t *testing.T, into any) {
 	t.Helper()
-	if !r.lines.Scan() {
-		t.Fatalf("no line: %v", r.lines.Err())
+	select {
+	case r.last = <-r.lines:
+	case <-time.After(10 * time.Second):
+		t.Fatal("no line")
 	}
-	if err := json.Unmarshal(r.lines.Bytes(), into); err != nil {
-		t.Fatalf("%q: %v", r.lines.Text(), err)
+	if err := json.Unmarshal([]byte(r.last), into); err != nil {
+		t.Fatalf("%q: %v", r.last, err)
 	}
 }
 
@@ -131,8 +139,8 @@ func TestTextAndJSON(t *testing.T) {
 		if logged.Event != "request" || logged.Time == "" || logged.ServerName != "echo.bottle.test" || logged.Method != "POST" || logged.Path != "/a%20b" {
 			t.Errorf("line: %+v", logged)
 		}
-		if strings.Contains(r.lines.Text()+body, "s3cret") {
-			t.Errorf("a value came back: %s %s", r.lines.Text(), body)
+		if strings.Contains(r.last+body, "s3cret") {
+			t.Errorf("a value came back: %s %s", r.last, body)
 		}
 		body = get(t, client, "GET", "https://echo.bottle.test/", map[string]string{"Accept": "application/json"}, "")
 		if err := json.Unmarshal([]byte(body), &answered); err != nil {
@@ -211,7 +219,7 @@ func TestTextIsPlain(t *testing.T) {
 	var logged said
 	r.line(t, &logged)
 	text, err := io.ReadAll(conn)
-	if err != nil || strings.ContainsRune(string(text), '\u009b') || strings.ContainsRune(r.lines.Text(), '\u009b') {
+	if err != nil || strings.ContainsRune(string(text), '\u009b') || strings.ContainsRune(r.last, '\u009b') {
 		t.Errorf("%q, %v", text, err)
 	}
 }

@@ -18,7 +18,7 @@ const (
 
 func accountFiles() []string { return []string{passwdFile, groupFile, shadowFile} }
 
-// defaults are the account files of a base that has none.
+// defaultAccounts are the account files of a base that has none.
 func defaultAccounts() map[string]baseFile {
 	return map[string]baseFile{
 		passwdFile: {Mode: 0o644, Content: []byte("root:x:0:0:root:/root:/bin/sh\n")},

@@ -189,6 +189,7 @@ func TestTruncatedBaseIsPulledAgain(t *testing.T) {
 	settings := config(t)
 	selection := imagebuild.Selection{Platform: linux("amd64")}
 	first := build(t, settings, recipe(t, on(ref)), selection)
+	push(t, server, baseImage(t, "amd64", "the tag moved on"))
 	for _, file := range layerFiles(t, settings.CacheDir) {
 		if err := os.Truncate(file, 1); err != nil {
 			t.Fatal(err)

@@ -54,7 +54,7 @@ func (j *Job) build(ctx context.Context) (v1.Image, error) {
 				return nil
 			}
 			var under *base
-			if plan.name == "accounts" {
+			if plan.onBase {
 				if under, err = below(); err != nil {
 					return err
 				}

@@ -40,9 +40,10 @@ type Job struct {
 
 // layerPlan is one layer of ours: a key, and how to make it when the store lacks it.
 type layerPlan struct {
-	name string
-	key  string
-	make func(context.Context, *base) (*layer.Layer, error)
+	name   string
+	key    string
+	onBase bool // make looks at the base; for the others it is nil
+	make   func(context.Context, *base) (*layer.Layer, error)
 }
 
 // Plan computes what the image would be. It builds our programs, whose digests are in
@@ -156,7 +157,7 @@ func contentKey(entries []layer.Entry) (string, error) {
 
 func (j *Job) planAccounts() layerPlan {
 	key := hashJSON("accounts 1", layer.Format, j.chosen.key(j.selection.Platform.String()), j.recipe.Users, j.recipe.Dirs)
-	return layerPlan{name: "accounts", key: key, make: func(ctx context.Context, below *base) (*layer.Layer, error) {
+	return layerPlan{name: "accounts", key: key, onBase: true, make: func(ctx context.Context, below *base) (*layer.Layer, error) {
 		return j.builder.store.FromTar(ctx, layer.Source{Key: key, Name: "accounts", Fill: func(_ context.Context, w io.Writer) error {
 			return layer.Write(w, accountEntries(j.recipe, below.record.Files))
 		}})

@@ -6,22 +6,18 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
-
-	"go.uber.org/goleak"
-	"golang.org/x/sys/unix"
 
 	"bottle.internal/internal/control"
 	"bottle.internal/internal/execx"
@@ -30,103 +26,19 @@ import (
 
 const roleEnv = "INITD_TEST_ROLE"
 
-// The test binary plays init and its daemons too: no shell, no extra build.
-func TestMain(m *testing.M) {
-	switch os.Getenv(roleEnv) {
-	case "init":
-		os.Exit(playInit())
-	case "daemon":
-		os.Exit(playDaemon(os.Args[1], os.Args[2:]))
-	}
-	goleak.VerifyTestMain(m)
-}
-
-func playInit() int {
-	var config Config
-	if err := json.Unmarshal([]byte(os.Getenv("INITD_TEST_CONFIG")), &config); err != nil {
-		panic(err)
-	}
-	// PID 1 adopts orphans; so does a subreaper.
-	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
-		panic(err)
-	}
-	config.Stdin, config.Stdout, config.Stderr = os.Stdin, os.Stdout, os.Stderr
-	if err := Run(context.Background(), config); err != nil {
-		fmt.Fprintln(os.Stderr, "FAILED", err)
-		return 1
-	}
-	return 0
-}
-
-func playDaemon(how string, args []string) int {
-	signals := make(chan os.Signal, 8)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGINT)
-	fmt.Println("up")
-	switch how {
-	case "crash":
-		return 7
-	case "serve", "sick":
-		go serveHTTP(args[0], how == "sick")
-	case "secrets":
-		if os.Getenv(SecretsFDEnv) == "" {
-			fmt.Println("no secrets")
-			break
-		}
-		file := os.NewFile(3, "secrets")
-		data, err := io.ReadAll(file)
-		fmt.Printf("fd=%s %q %v\n", os.Getenv(SecretsFDEnv), data, err)
-	case "middle":
-		spawn("leaf")
-		return 0
-	case "leaf":
-		fmt.Println("leaf", os.Getpid(), "of", os.Getppid())
-		return 0
-	case "orphan":
-		spawn("middle")
-	}
-	for sig := range signals {
-		fmt.Println("got", sig)
-		if sig == syscall.SIGTERM && how != "stubborn" {
-			return 0
-		}
-	}
-	return 1
-}
-
-func spawn(how string) {
-	if _, err := execx.StartDetached(execx.Cmd{Path: os.Args[0], Args: []string{how}, Env: os.Environ()}, os.Stdout); err != nil {
-		panic(err)
-	}
-	time.Sleep(50 * time.Millisecond) // let it begin before its parent ends
-}
-
-func serveHTTP(port string, sick bool) {
-	hup := make(chan os.Signal, 1)
-	signal.Notify(hup, syscall.SIGHUP)
-	err := http.ListenAndServe("127.0.0.1:"+port, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { //nolint:gosec // a test helper
-		select {
-		case <-hup:
-			sick = false
-		default:
-		}
-		if sick {
-			w.WriteHeader(http.StatusServiceUnavailable)
-		}
-		_, _ = io.WriteString(w, "daemon "+r.URL.Path)
-	}))
-	fmt.Println(err)
-	os.Exit(1)
-}
-
-// freePort is free when it is asked for.
+// freePort is below the range from which connections of other tests take theirs.
 func freePort(t *testing.T) uint16 {
 	t.Helper()
-	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for {
+		var draw [2]byte
+		_, _ = rand.Read(draw[:])
+		port := 15000 + binary.BigEndian.Uint16(draw[:])%16000
+		listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp4", fmt.Sprintf("127.0.0.1:%d", port))
+		if err == nil {
+			_ = listener.Close()
+			return port
+		}
 	}
-	defer listener.Close() //nolint:errcheck // only its number counts
-	return uint16(listener.Addr().(*net.TCPAddr).Port)
 }
 
 func testDaemon(name, how string, port uint16) Daemon {

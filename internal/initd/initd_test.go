@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"bottle.internal/internal/control"
+	"bottle.internal/internal/execx"
 	"bottle.internal/internal/secret"
 )
 
@@ -119,17 +120,51 @@ func TestOrphansAreReaped(t *testing.T) {
 	t.Parallel()
 	r := startInit(t, quick(), testDaemon("web", "orphan", 0))
 	r.boot(control.Bootstrap{})
-	line := regexp.MustCompile(`web\| leaf (\d+) of (\d+)`)
-	var found []string
-	eventually(t, "the leaf speaks", func() bool { found = line.FindStringSubmatch(r.log.String()); return found != nil })
-	if t.Failed() {
-		return
+	leaf, parent := r.find(`web\| leaf (\d+) of (\d+)`)
+	if parent != r.process.Pid() {
+		t.Errorf("the orphan's parent is %d, init is %d", parent, r.process.Pid())
 	}
-	leaf, err := strconv.Atoi(found[1])
+	eventually(t, "the dead orphan is reaped", func() bool { state, _ := status(leaf); return state == 0 })
+}
+
+// Only its supervisor may learn how a daemon ended.
+func TestReaperLeavesOurChildrenAlone(t *testing.T) {
+	t.Parallel()
+	r := newReaper()
+	process, err := r.start(t.Context(), execx.Cmd{Path: os.Args[0], Args: []string{"crash"}, Env: []string{roleEnv + "=daemon"}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the dead leaf is reaped", func() bool { state, _ := status(leaf); return state == 0 })
+	eventually(t, "the child is dead", func() bool { state, _ := status(process.Pid()); return state == 'Z' })
+	r.reap()
+	if got := describe(r.wait(process)); got != "exit status 7" {
+		t.Errorf("the child's end: %s", got)
+	}
+}
+
+func TestWhatADaemonStartedDiesWithIt(t *testing.T) {
+	t.Parallel()
+	r := startInit(t, quick(), testDaemon("web", "parent", 0))
+	r.boot(control.Bootstrap{})
+	child, _ := r.find(`web\| child (\d+) <nil>()`)
+	if err := syscall.Kill(pidOf(t, r.event(control.Started)), syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the child is gone", func() bool { state, _ := status(child); return state == 0 })
+}
+
+// find waits for a line of the log and returns the two numbers in it.
+func (r *running) find(pattern string) (first, second int) {
+	r.t.Helper()
+	line := regexp.MustCompile(pattern)
+	var found []string
+	eventually(r.t, "log line "+pattern, func() bool { found = line.FindStringSubmatch(r.log.String()); return found != nil })
+	if found == nil {
+		r.t.FailNow()
+	}
+	first, _ = strconv.Atoi(found[1])
+	second, _ = strconv.Atoi(found[2])
+	return first, second
 }
 
 func TestStopKillsTheStubborn(t *testing.T) {
@@ -186,6 +221,9 @@ func TestSignals(t *testing.T) {
 	}
 	if err := r.waitOnce(); err != nil {
 		t.Errorf("init ended with %v", err)
+	}
+	if got := strings.Count(r.log.String(), "reloads| got hangup"); got != 2 {
+		t.Errorf("%d reloads", got)
 	}
 	for _, never := range []string{"user defined", "other| got hangup", "broken pipe"} {
 		if strings.Contains(r.log.String(), never) {

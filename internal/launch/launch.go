@@ -78,11 +78,12 @@ type Bottle struct {
 	sidecar Sidecar // nil until it is ready
 }
 
-// Start launches p. If anything fails, or ctx ends, whatever was done is undone.
+// Start launches p. If anything fails, or ctx ends, whatever was done is undone, and
+// deps.Release was called. What could not be undone is a [*LeftoverError] beside the reason.
 func Start(ctx context.Context, p plan.Plan, deps Deps) (*Bottle, error) {
 	id, err := names.ParseIdentity(p.Identity)
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, deps.Release())
 	}
 	b := &Bottle{plan: p, deps: deps, tally: newTally()}
 	if b.instance, err = deps.State.Create(id); err != nil {

@@ -2,8 +2,10 @@ package launch
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"strconv"
 	"time"
@@ -60,7 +62,7 @@ func (b *Bottle) startRelays(ctx context.Context) error {
 	if outside {
 		b.status.SocketDir = dir // Remove reads it from the status file
 		if err := b.record(state.Starting); err != nil {
-			return err
+			return errors.Join(err, os.Remove(dir))
 		}
 	}
 	b.sockets = dir
@@ -85,13 +87,39 @@ func (b *Bottle) startMachine(ctx context.Context, undo *undo) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, bootTimeout)
-	defer cancel()
 	name := b.plan.VM.Name
 	b.say(ctx, event.Start, "boot", "booting "+name)
 	undo.push("the machine "+name, func(ctx context.Context) error { return b.deps.Machine.Delete(ctx, name) })
+	ctx, cancel := context.WithTimeoutCause(ctx, bootTimeout, fmt.Errorf("%s was not up within %s", name, bootTimeout))
+	defer cancel()
+	if err := b.boot(ctx, artifact); err != nil {
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) { // the tool's own words would not say so
+			err = fmt.Errorf("%w: %w", context.Cause(ctx), err)
+		}
+		return &BootError{Err: err}
+	}
+	b.say(ctx, event.Done, "boot", name+" is up")
+	return nil
+}
+
+// boot returns when programs can be run in the machine.
+func (b *Bottle) boot(ctx context.Context, artifact Artifact) error {
+	name := b.plan.VM.Name
+	if err := b.deps.Machine.Create(ctx, b.machineOptions(artifact)); err != nil {
+		return fmt.Errorf("creating the machine: %w", err)
+	}
+	if err := b.deps.Machine.Start(ctx, name); err != nil {
+		return fmt.Errorf("starting the machine: %w", err)
+	}
+	if err := b.deps.Machine.WaitReady(ctx, name); err != nil {
+		return fmt.Errorf("waiting for the machine: %w", err)
+	}
+	return nil
+}
+
+func (b *Bottle) machineOptions(artifact Artifact) smolvm.CreateOptions {
 	options := smolvm.CreateOptions{
-		Name: name, From: artifact.Path, CPUs: b.plan.VM.CPUs, MemMiB: b.plan.VM.MemoryMiB,
+		Name: b.plan.VM.Name, From: artifact.Path, CPUs: b.plan.VM.CPUs, MemMiB: b.plan.VM.MemoryMiB,
 		OverlayGiB: b.plan.VM.DiskGiB, Labels: b.plan.Labels,
 	}
 	if artifact.Archive {
@@ -102,24 +130,26 @@ func (b *Bottle) startMachine(ctx context.Context, undo *undo) error {
 			Host: socketPath(b.sockets, port.Guest), Guest: guest.SocketPath(uint16(port.Guest)),
 		})
 	}
-	if err := b.deps.Machine.Create(ctx, options); err != nil {
-		return fmt.Errorf("creating the machine: %w", err)
-	}
-	if err := b.deps.Machine.Start(ctx, name); err != nil {
-		return fmt.Errorf("starting the machine: %w", err)
-	}
-	if err := b.deps.Machine.WaitReady(ctx, name); err != nil {
-		return fmt.Errorf("waiting for the machine: %w", err)
-	}
-	b.say(ctx, event.Done, "boot", name+" is up")
-	return nil
+	return options
 }
+
+// BootError says that the machine did not come up, or not with a way out.
+type BootError struct{ Err error }
+
+func (e *BootError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the reason.
+func (e *BootError) Unwrap() error { return e.Err }
+
+// HintLines says where to look.
+func (e *BootError) HintLines() []string { return []string{"bottle doctor"} }
 
 // proveFirewall lets the guest ask the firewall for its health: nothing else is given
 // to it before the one way out is known to work.
 func (b *Bottle) proveFirewall(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, proofTimeout)
 	defer cancel()
+	last := errors.New("bottle-guest health never ended")
 	for {
 		code, err := b.deps.Machine.Exec(ctx, smolvm.ExecOptions{
 			Name: b.plan.VM.Name, Command: guest.HealthArgs(plan.PortFirewall), Stdout: io.Discard, Stderr: io.Discard,
@@ -128,9 +158,18 @@ func (b *Bottle) proveFirewall(ctx context.Context) error {
 			b.say(ctx, event.Info, "proof", "the firewall answers from inside the guest")
 			return nil
 		}
+		if errors.Is(err, smolvm.ErrNotRunning) || errors.Is(err, smolvm.ErrNotFound) {
+			return &BootError{Err: fmt.Errorf("asking for the firewall inside the guest: %w", err)}
+		}
+		if ctx.Err() == nil { // else it is about our own end of patience
+			last = err
+			if err == nil {
+				last = fmt.Errorf("bottle-guest health ended with status %d", code)
+			}
+		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("the firewall did not answer inside the guest within %s", proofTimeout)
+			return &BootError{Err: fmt.Errorf("the firewall did not answer inside the guest within %s (%w)", proofTimeout, last)}
 		case <-time.After(proofPause):
 		}
 	}

@@ -44,7 +44,7 @@ func (b *Bottle) Receipt() string {
 	out.WriteString(table)
 	for _, c := range b.controls {
 		if c.err != nil {
-			fmt.Fprintf(&out, "  control  %s  uncontrolled: not reachable from %s: %v\n", c.target, c.from, c.err)
+			fmt.Fprintf(&out, "  control  %s  uncontrolled: not reachable from %s: %s\n", c.target, c.from, shown(c.err.Error()))
 			continue
 		}
 		fmt.Fprintf(&out, "  control  %s  reachable from %s\n", c.target, c.from)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -20,15 +21,20 @@ const maxTallyKeys = 100
 // firewallPrefix marks the firewall's lines in the bundle's log; init writes it.
 const firewallPrefix = "firewall| "
 
+// maxTallyText bounds what one entry shows of a host or a reason.
+const maxTallyText = 200
+
 // tally counts what the firewall let through and refused. It reads the bundle's log,
 // which the host got over its own pipe: a guest cannot write there, only cause lines.
 type tally struct {
-	mu      sync.Mutex
-	rest    []byte
-	allowed map[string]int
-	denied  map[string]int
-	reasons map[string]string
-	more    int // denials that the firewall did not write one by one, or that found no room
+	mu          sync.Mutex
+	rest        []byte // of a line without its end
+	skip        bool   // the end of a line that was too long is still to come
+	allowed     map[string]int
+	denied      map[string]int
+	reasons     map[string]string
+	moreAllowed int // of targets that found no room
+	moreDenied  int // the same, and what the firewall did not write one by one
 }
 
 func newTally() *tally {
@@ -39,18 +45,21 @@ func newTally() *tally {
 func (t *tally) Write(p []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.rest = append(t.rest, p...)
-	for {
-		line, after, found := bytes.Cut(t.rest, []byte{'\n'})
-		if !found {
-			if len(t.rest) > maxTallyLine {
-				t.rest = nil
-			}
-			return len(p), nil
+	for left := p; len(left) > 0; {
+		line, after, ended := bytes.Cut(left, []byte{'\n'})
+		if room := maxTallyLine - len(t.rest); len(line) > room {
+			t.rest, t.skip = nil, true // never the middle of a line as if it were one
 		}
-		t.line(line)
-		t.rest = after
+		if !t.skip {
+			t.rest = append(t.rest, line...)
+		}
+		if ended {
+			t.line(t.rest)
+			t.rest, t.skip = t.rest[:0], false
+		}
+		left = after
 	}
+	return len(p), nil
 }
 
 func (t *tally) line(line []byte) {
@@ -68,25 +77,36 @@ func (t *tally) line(line []byte) {
 	if json.Unmarshal(text, &entry) != nil {
 		return
 	}
-	target := event.SafeText(entry.Host)
+	target := shown(entry.Host)
 	if entry.Port != 0 {
 		target = fmt.Sprintf("%s:%d", target, entry.Port)
 	}
 	switch entry.Event {
 	case "allow":
-		t.add(t.allowed, target)
-	case "deny":
-		if t.add(t.denied, target) {
-			t.reasons[target] = event.SafeText(entry.Reason)
+		if !add(t.allowed, target) {
+			t.moreAllowed++
 		}
+	case "deny":
+		if !add(t.denied, target) {
+			t.moreDenied++
+			return
+		}
+		t.reasons[target] = shown(entry.Reason)
 	case "suppressed":
-		t.more += entry.Count
+		t.moreDenied += max(entry.Count, 0)
 	}
 }
 
-func (t *tally) add(counts map[string]int, target string) bool {
+// shown makes a guest's text fit for one line of the receipt: it cannot begin another.
+func shown(text string) string {
+	if len(text) > maxTallyText {
+		text = strings.ToValidUTF8(text[:maxTallyText], "") + "..."
+	}
+	return strings.NewReplacer("\n", `\n`, "\t", `\t`).Replace(event.SafeText(text))
+}
+
+func add(counts map[string]int, target string) bool {
 	if _, known := counts[target]; !known && len(counts) >= maxTallyKeys {
-		t.more++
 		return false
 	}
 	counts[target]++
@@ -98,14 +118,17 @@ func (t *tally) text() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var out strings.Builder
-	for _, target := range sortedKeys(t.allowed) {
+	for _, target := range slices.Sorted(maps.Keys(t.allowed)) {
 		fmt.Fprintf(&out, "  allowed  %s  %s\n", target, times(t.allowed[target]))
 	}
-	for _, target := range sortedKeys(t.denied) {
+	if t.moreAllowed > 0 {
+		fmt.Fprintf(&out, "  allowed  others  %s\n", times(t.moreAllowed))
+	}
+	for _, target := range slices.Sorted(maps.Keys(t.denied)) {
 		fmt.Fprintf(&out, "  refused  %s  %s: %s\n", target, times(t.denied[target]), t.reasons[target])
 	}
-	if t.more > 0 {
-		fmt.Fprintf(&out, "  refused  others  %s\n", times(t.more))
+	if t.moreDenied > 0 {
+		fmt.Fprintf(&out, "  refused  others  %s\n", times(t.moreDenied))
 	}
 	return out.String()
 }
@@ -115,13 +138,4 @@ func times(n int) string {
 		return "once"
 	}
 	return fmt.Sprintf("%d times", n)
-}
-
-func sortedKeys(counts map[string]int) []string {
-	keys := make([]string, 0, len(counts))
-	for key := range counts {
-		keys = append(keys, key)
-	}
-	slices.Sort(keys)
-	return keys
 }

@@ -166,6 +166,11 @@ func TestKeyPrintsNowhere(t *testing.T) {
 			}
 		}
 	}
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
+		if got := fmt.Sprintf(verb, key); got != "[redacted]" {
+			t.Errorf("%s prints %s", verb, got)
+		}
+	}
 	if !bytes.Equal(key.Reveal(), raw) {
 		t.Error("Reveal does not give the key")
 	}

@@ -36,7 +36,8 @@ type RelayConfig struct {
 	// leaves root behind; the socket is then given to it. 0 means nobody.
 	PeerUID int
 
-	halfOpen time.Duration // tests shorten it
+	halfOpen time.Duration      // tests shorten it
+	allowed  func(uid int) bool // tests know other users
 }
 
 // Relay is a unix socket on the host that ends at one daemon behind a gate. It lives
@@ -74,6 +75,9 @@ func NewRelay(ctx context.Context, config RelayConfig) (*Relay, error) {
 	if config.halfOpen == 0 {
 		config.halfOpen = HalfOpenTimeout
 	}
+	if config.allowed == nil {
+		config.allowed = func(uid int) bool { return ours(uid, config.PeerUID) }
+	}
 	listener, err := listenUnix(ctx, config.Socket, config.PeerUID)
 	if err != nil {
 		return nil, fmt.Errorf("opening the relay socket %s: %w", config.Socket, err)
@@ -109,7 +113,7 @@ func (r *Relay) Stats() RelayStats {
 func (r *Relay) handle(ctx context.Context, guest Conn) {
 	r.active.Add(1)
 	defer r.active.Add(-1)
-	if !peerAllowed(guest, r.config.PeerUID) {
+	if !peerAllowed(guest, r.config.allowed) {
 		r.refused.Add(1)
 		return
 	}

@@ -88,7 +88,7 @@ func removeStale(ctx context.Context, path string) error {
 }
 
 // peerAllowed asks the kernel who connected, where it knows.
-func peerAllowed(conn Conn, peerUID int) bool {
+func peerAllowed(conn Conn, allowed func(uid int) bool) bool {
 	unixConn, ok := conn.(*net.UnixConn)
 	if !ok {
 		return false
@@ -97,10 +97,10 @@ func peerAllowed(conn Conn, peerUID int) bool {
 	if err != nil {
 		return false
 	}
-	allowed := false
+	known := false
 	err = raw.Control(func(fd uintptr) {
 		uid, err := peerUIDOf(int(fd))
-		allowed = err == nil && ours(uid, peerUID)
+		known = err == nil && allowed(uid)
 	})
-	return err == nil && allowed
+	return err == nil && known
 }

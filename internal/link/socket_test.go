@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 )
@@ -17,6 +18,18 @@ func TestSocketIsTheOwnersAlone(t *testing.T) {
 	info, err := os.Lstat(relay.config.Socket)
 	if err != nil || info.Mode() != os.ModeSocket|0o600 {
 		t.Errorf("mode %v, %v", info.Mode(), err)
+	}
+	var asked atomic.Int64
+	foreign := startRelay(t, RelayConfig{Port: 1, Key: testKey(t), Gate: func() string { return "" }, allowed: func(uid int) bool {
+		asked.Store(int64(uid) + 1)
+		return false
+	}})
+	if got, _ := ask(dial(t, "unix", foreign.config.Socket), "x"); got != "" {
+		t.Errorf("another user got %q", got)
+	}
+	eventually(t, "another user is refused", func() bool { s := foreign.Stats(); return s.Refused == 1 && s.Accepted == 0 })
+	if asked.Load() != int64(os.Geteuid())+1 {
+		t.Errorf("the kernel names uid %d", asked.Load()-1)
 	}
 	if ours(os.Geteuid()+1, 0) || ours(12345, 0) || !ours(12345, 12345) {
 		t.Error("a foreign uid counts as ours")

@@ -13,16 +13,29 @@ import (
 const Redacted = "[redacted]"
 
 // Value is a secret string. The zero Value is the empty secret.
-type Value struct{ text string }
+//
+// The text is behind a pointer: fmt cannot call Format on a Value in an unexported field
+// of somebody's struct, and prints an address there instead of the secret.
+type Value struct{ text *string }
 
 // New wraps text.
-func New(text string) Value { return Value{text: text} }
+func New(text string) Value {
+	if text == "" {
+		return Value{}
+	}
+	return Value{text: &text}
+}
 
 // Reveal returns the secret itself, for the one place that sends it on.
-func (v Value) Reveal() string { return v.text }
+func (v Value) Reveal() string {
+	if v.text == nil {
+		return ""
+	}
+	return *v.text
+}
 
 // IsEmpty reports whether there is nothing to hide.
-func (v Value) IsEmpty() bool { return v.text == "" }
+func (v Value) IsEmpty() bool { return v.text == nil }
 
 // Format implements [fmt.Formatter], so that no verb prints the secret.
 func (v Value) Format(f fmt.State, _ rune) { fmt.Fprint(f, Redacted) }

@@ -15,9 +15,10 @@ func TestValuePrintsNowhere(t *testing.T) {
 	const token = "sk-very-secret"
 	value := secret.New(token)
 	holder := struct {
-		Token secret.Value
-		Ptr   *secret.Value
-	}{value, &value}
+		Token  secret.Value
+		Ptr    *secret.Value
+		hidden secret.Value
+	}{value, &value, value}
 
 	var log strings.Builder
 	slog.New(slog.NewTextHandler(&log, nil)).Info("x", "token", value, "holder", holder)

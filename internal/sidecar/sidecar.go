@@ -136,6 +136,7 @@ func (r *running) relate(ctx context.Context) {
 
 // revive restarts the container with growing pauses until it is ready or ctx ends.
 func (r *running) revive(ctx context.Context) bool {
+	said := ""
 	for pause := retryMin; ; pause = min(2*pause, retryMax) {
 		_ = r.closeHost()
 		err := r.container.Restart(ctx)
@@ -144,6 +145,10 @@ func (r *running) revive(ctx context.Context) bool {
 		}
 		if err == nil {
 			return true
+		}
+		if text := err.Error(); text != said && ctx.Err() == nil {
+			r.say(ctx, event.Warn, "it does not come back: "+text)
+			said = text
 		}
 		select {
 		case <-ctx.Done():

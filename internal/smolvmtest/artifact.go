@@ -8,6 +8,7 @@ import (
 	"hash/crc32"
 	"os"
 	"runtime"
+	"slices"
 )
 
 const (
@@ -45,7 +46,7 @@ func WriteArtifact(path string, manifest Manifest) error {
 		return err
 	}
 	assets := []byte("fake assets of " + manifest.Image + "\n")
-	body := append(assets, text...)
+	body := slices.Concat(assets, text)
 	footer := make([]byte, footerSize)
 	copy(footer, footerMagic)
 	little := binary.LittleEndian

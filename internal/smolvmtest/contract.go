@@ -30,7 +30,7 @@ type contract struct {
 // Contract checks what this project needs of a VM tool, through [smolvm.Client]. The
 // subtests depend on each other and run in order. The same assertions keep the fake,
 // the stand-in and the real tool alike.
-func Contract(t *testing.T, options ContractOptions) { //nolint:tparallel // the subtests share one machine
+func Contract(t *testing.T, options ContractOptions) {
 	t.Helper()
 	if options.Name == "" {
 		options.Name = "contract"
@@ -43,33 +43,25 @@ func Contract(t *testing.T, options ContractOptions) { //nolint:tparallel // the
 			t.Errorf("cleaning up: %v", err)
 		}
 	})
-	for _, step := range []struct {
-		name string
-		run  func(*testing.T)
-	}{
-		{"unknown machine", c.unknown},
-		{"create", c.create},
-		{"created but not running", c.notRunning},
-		{"start", c.start},
-		{"exit codes", c.exitCodes},
-		{"guest text decides nothing", c.guestText},
-		{"streams", c.streams},
-		{"large stdin", c.largeStdin},
-		{"large output", c.largeOutput},
-		{"open stdin", c.openStdin},
-		{"cancelled exec", c.cancelledExec},
-		{"copy", c.copy},
-		{"copy failures", c.copyFailures},
-		{"stop", c.stop},
-		{"start again", c.startAgain},
-		{"killed VMM", c.killedVMM},
-		{"delete", c.delete},
-		{"delete a running machine", c.deleteRunning},
-	} {
-		if !t.Run(step.name, step.run) {
-			t.Fatalf("%q failed: what follows depends on it", step.name)
-		}
-	}
+	// && ends the suite at the first step that fails.
+	_ = t.Run("unknown machine", c.unknown) &&
+		t.Run("create", c.create) &&
+		t.Run("created but not running", c.notRunning) &&
+		t.Run("start", c.start) &&
+		t.Run("exit codes", c.exitCodes) &&
+		t.Run("guest text decides nothing", c.guestText) &&
+		t.Run("streams", c.streams) &&
+		t.Run("large stdin", c.largeStdin) &&
+		t.Run("large output", c.largeOutput) &&
+		t.Run("open stdin", c.openStdin) &&
+		t.Run("cancelled exec", c.cancelledExec) &&
+		t.Run("copy", c.copy) &&
+		t.Run("copy failures", c.copyFailures) &&
+		t.Run("stop", c.stop) &&
+		t.Run("start again", c.startAgain) &&
+		t.Run("killed VMM", c.killedVMM) &&
+		t.Run("delete", c.delete) &&
+		t.Run("delete a running machine", c.deleteRunning)
 }
 
 func (c *contract) unknown(t *testing.T) {

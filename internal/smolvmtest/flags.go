@@ -8,11 +8,11 @@ import (
 	"bottle.internal/pkg/smolvm"
 )
 
-// flag is one option of a subcommand, in the releases from since up to and with until.
+// flag is one option of a subcommand, in the releases from since on.
 type flag struct {
-	names        []string // "--cpus", "-c"
-	bare         bool     // takes no value
-	since, until string
+	names []string // "--cpus", "-c"
+	bare  bool     // takes no value
+	since string
 }
 
 // spec is the command line of one subcommand in one release.
@@ -22,13 +22,10 @@ type spec struct {
 	rest       bool // everything after the first bare argument, or after --, is the guest's
 }
 
-func opt(names ...string) flag     { return flag{names: names} }
-func boolean(names ...string) flag { return flag{names: names, bare: true} }
-func (f flag) from(v string) flag  { f.since = v; return f }
-func (f flag) upTo(v string) flag  { f.until = v; return f }
-func (f flag) known(v version) bool {
-	return v.atLeast(f.since) && (f.until == "" || !v.after(f.until))
-}
+func opt(names ...string) flag      { return flag{names: names} }
+func boolean(names ...string) flag  { return flag{names: names, bare: true} }
+func (f flag) from(v string) flag   { f.since = v; return f }
+func (f flag) known(v version) bool { return v.atLeast(f.since) }
 
 // version answers what the fake's release has.
 type version struct{ smolvm.Version }
@@ -36,11 +33,6 @@ type version struct{ smolvm.Version }
 func (v version) atLeast(text string) bool {
 	other, _ := smolvm.ParseVersion(text) // "" is 0.0.0
 	return v.Compare(other) >= 0
-}
-
-func (v version) after(text string) bool {
-	other, _ := smolvm.ParseVersion(text)
-	return v.Compare(other) > 0
 }
 
 // specOf is the flag table of the contract, section 1.

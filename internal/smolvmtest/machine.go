@@ -13,6 +13,10 @@ import (
 // The texts of the contract.
 func errVMNotFound(name string) error { return fmt.Errorf("vm not found: %s", name) }
 
+func notRunning(name string) string {
+	return fmt.Sprintf("agent operation failed: connect: machine '%s' is not running. Use 'smolvm machine start --name %s' first.", name, name)
+}
+
 func (t *fakeTool) create(line parsed) error {
 	name := t.nameOf(line)
 	switch {
@@ -49,7 +53,7 @@ func (t *fakeTool) newMachine(name string, line parsed) (*machine, error) {
 			return nil, fmt.Errorf("failed to read .smolmachine %s: %w", from, err)
 		}
 		made.Source, made.CPUs, made.MemMiB, made.Network = from, manifest.CPUs, manifest.MemMiB, manifest.Network
-		made.Env, made.Cmd = manifest.Env, manifest.Cmd
+		made.Cmd = manifest.Cmd
 		if t.version.atLeast("1.7.3") && !t.version.atLeast("1.7.5") && !line.has("--net") {
 			return nil, fmt.Errorf("image '%s' must be pulled from a registry, but this machine has no network", manifest.Image)
 		}
@@ -62,7 +66,6 @@ func (t *fakeTool) newMachine(name string, line parsed) (*machine, error) {
 	}
 	made.Network = made.Network || line.has("--net")
 	made.Storage, made.Overlay = number(line.last("--storage")), number(line.last("--overlay"))
-	made.Sockets = line.values["--mount-socket"]
 	for _, label := range line.values["--label"] {
 		key, value, _ := strings.Cut(label, "=")
 		made.Labels[key] = value
@@ -146,7 +149,11 @@ func (t *fakeTool) stop(name string) error {
 			fmt.Printf("Machine '%s' is not running (state: %s)\n", name, m.stateName())
 			return nil
 		}
-		t.end(m)
+		if t.fault == KeepProcess {
+			m.Running = false
+		} else {
+			t.end(m)
+		}
 		fmt.Printf("Stopped machine: %s\n", name)
 		return nil
 	})
@@ -194,7 +201,7 @@ func (t *fakeTool) running(name string) error {
 		case m == nil:
 			return errVMNotFound(name)
 		case !m.runs():
-			return fmt.Errorf("agent operation failed: connect: machine '%s' is not running. Use 'smolvm machine start --name %s' first.", name, name)
+			return errors.New(notRunning(name))
 		}
 		return nil
 	})

@@ -125,12 +125,18 @@ func (t *fakeTool) misbehave() (done bool, code int) {
 	case Garbage:
 		fmt.Print("\x00\xff{\"name\":[}\x1b[31m")
 		return true, 0
+	case Mixup:
+		fmt.Print(`{"name":"somebody-else","state":"running","pid":4321,"network":false}`)
+		return true, 0
 	case Flood:
 		_, _ = os.Stdout.Write(bytes.Repeat([]byte("[{\"name\":\"x\"},"), 1<<20))
 		return true, 0
 	case Exit137:
 		return true, 137
 	case NoSpace:
+		if at := slices.Index(os.Args, "--output"); at > 0 && at+1 < len(os.Args) {
+			_ = os.WriteFile(os.Args[at+1]+smolvm.ArtifactSuffix, []byte("half an artifact"), 0o600)
+		}
 		fmt.Fprint(os.Stderr, "Exporting layers...\rError: pack failed: write layer: No space left on device (os error 28)\n")
 		fmt.Fprintln(os.Stderr, "Error: pack failed: write layer: No space left on device (os error 28)")
 		return true, 1

@@ -13,7 +13,7 @@ func (t *fakeTool) describe(m *machine) map[string]any {
 	fields := map[string]any{
 		"name": m.Name, "state": m.stateName(), "cpus": m.CPUs, "memory_mib": m.MemMiB, "pid": nil,
 		"mounts": 0, "ports": 0, "created_at": m.Created, "storage_gb": m.Storage, "overlay_gb": m.Overlay,
-		"image": nil, "entrypoint": []string{}, "cmd": m.Cmd, "ephemeral": m.Ephemeral, "gpu": false, "gpu_vram_mib": nil,
+		"image": nil, "entrypoint": []string{}, "cmd": append([]string{}, m.Cmd...), "ephemeral": false, "gpu": false, "gpu_vram_mib": nil,
 		"restart_policy": "never", "restart_max_retries": 0, "restart_count": 0, "health_cmd": nil,
 		"health_interval_secs": nil, "health_timeout_secs": nil, "health_retries": nil, "health_startup_grace_secs": nil,
 		"network": m.Network,

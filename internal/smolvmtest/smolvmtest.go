@@ -77,7 +77,8 @@ func (f *Fake) Vars() map[string]string {
 	return vars
 }
 
-// Config is for [smolvm.New], also for versions that [smolvm.Detect] would refuse.
+// Config is for [smolvm.New], also for versions that [smolvm.Detect] would refuse. Its
+// grace is long: on a loaded host a call's last output may be late.
 func (f *Fake) Config() smolvm.Config {
 	f.tb.Helper()
 	version, err := smolvm.ParseVersion(f.options.Version)
@@ -87,7 +88,7 @@ func (f *Fake) Config() smolvm.Config {
 	return smolvm.Config{
 		Tool:  smolvm.Tool{Path: f.Path(), Name: f.options.Name, Version: version},
 		Env:   smolvm.Environ(nil, f.Vars()),
-		Grace: 200 * time.Millisecond,
+		Grace: 10 * time.Second,
 	}
 }
 
@@ -102,12 +103,13 @@ const (
 	Hang        = "hang"         // never answers
 	HangHard    = "hang-hard"    // never answers, and ignores SIGINT
 	Garbage     = "garbage"      // prints bytes instead of an answer, exit 0
+	Mixup       = "mixup"        // status: answers about another machine
 	Flood       = "flood"        // prints far too much, exit 0
 	Noop        = "noop"         // says that it did it, and did not
 	Exit137     = "exit137"      // as an exec does right after a start
 	NoSpace     = "no-space"     // fails with a full disk
 	NoKVM       = "no-kvm"       // fails with the text for a host without KVM
-	KeepProcess = "keep-process" // delete: forgets the machine, its VMM lives on
+	KeepProcess = "keep-process" // stop, delete: the record changes, the VMM lives on
 	HoldOutput  = "hold-output"  // start: the VMM keeps the caller's stderr open
 	GuestLog    = "guest-log"    // start: fails, quoting a log that the guest made up
 )
@@ -127,10 +129,10 @@ func (f *Fake) Fail(subcommand, how string, times int) {
 
 // Call is one run of the fake.
 type Call struct {
-	Args  []string
-	Env   []string // names only
-	Stdin string   // "null", "pipe", "file", "terminal" or "closed"
-	Group int      // process group
+	Args  []string `json:"args"`
+	Env   []string `json:"env"`   // names only
+	Stdin string   `json:"stdin"` // "null", "pipe", "file", "terminal" or "closed"
+	Group int      `json:"group"` // process group
 }
 
 // Calls are all runs so far, in order.

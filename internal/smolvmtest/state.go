@@ -18,29 +18,31 @@ const (
 )
 
 type fault struct {
-	Subcommand, How string
-	Times           int
+	Subcommand string `json:"subcommand"`
+	How        string `json:"how"`
+	Times      int    `json:"times"`
 }
 
 type machine struct {
-	Name, Source         string
-	CPUs, MemMiB         int
-	Storage, Overlay     *int
-	Running              bool
-	Started              bool // ever
-	PID                  int
-	Created              int64
-	Network              bool
-	Labels               map[string]string
-	Entrypoint, Cmd, Env []string
-	Sockets              []string
-	Ephemeral            bool
+	Name    string            `json:"name"`
+	Source  string            `json:"source"`
+	CPUs    int               `json:"cpus"`
+	MemMiB  int               `json:"mem_mib"`
+	Storage *int              `json:"storage"`
+	Overlay *int              `json:"overlay"`
+	Running bool              `json:"running"`
+	Started bool              `json:"started"` // ever
+	PID     int               `json:"pid"`     // the last VMM's
+	Created int64             `json:"created"`
+	Network bool              `json:"network"`
+	Labels  map[string]string `json:"labels"`
+	Cmd     []string          `json:"cmd"`
 }
 
 type state struct {
-	Machines map[string]*machine
-	Faults   []fault
-	VMMs     []int // every one ever started
+	Machines map[string]*machine `json:"machines"`
+	Faults   []fault             `json:"faults"`
+	VMMs     []int               `json:"vmms"` // every one ever started
 }
 
 // store is the fake's directory. Several fakes and the test use it at once.

@@ -64,5 +64,5 @@ func zombie(pid int) bool {
 	if err != nil {
 		return false
 	}
-	return strings.HasPrefix(string(stat[strings.LastIndexByte(string(stat), ')')+1:]), " Z")
+	return strings.Contains(string(stat), ") Z ")
 }

@@ -36,31 +36,28 @@ type Bundle struct {
 }
 
 // Stdio returns the control channel: the container's stdin and stdout. The reader must be
-// read or closed, or the log stops too. After Restart there is a new pair.
+// read or closed, or the log stops too. Closing the writer leaves the container running,
+// but the engine then ends the other streams too; Restart brings a new pair.
 func (b *Bundle) Stdio() (io.WriteCloser, io.ReadCloser) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return stdin{b.streams}, b.streams.stdout
 }
 
-// Ended is closed when the streams of the moment end: the container stopped, or the
-// engine went away.
+// Ended is closed when the streams of the moment end: the container stopped, the engine
+// went away, or stdin was closed. Alive tells which.
 func (b *Bundle) Ended() <-chan struct{} {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.streams.ended
 }
 
-// GateAddr is the gate's host:port on the host's loopback, or "" while there is none.
+// GateAddr is the gate's host:port on the host's loopback, or "" during a restart and
+// after Close. A dead container keeps its last one: whoever listens there now has no key.
 func (b *Bundle) GateAddr() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	select {
-	case <-b.streams.ended:
-		return ""
-	default:
-		return b.gate
-	}
+	return b.gate
 }
 
 // ContainerID is the engine's id of the bundle's container.

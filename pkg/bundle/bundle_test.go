@@ -169,8 +169,8 @@ func TestRestart(t *testing.T) {
 	f.end(f.containers[b.ContainerID()])
 	f.mu.Unlock()
 	<-ended
-	if got := b.GateAddr(); got != "" {
-		t.Errorf("the gate of a dead bundle is at %q", got)
+	if got := b.GateAddr(); got != first {
+		t.Errorf("the gate was at %q and is at %q", first, got)
 	}
 	if alive, err := b.Alive(t.Context()); alive || err != nil {
 		t.Errorf("Alive = %v, %v", alive, err)

@@ -2,6 +2,7 @@ package bundle
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -89,5 +90,22 @@ func TestCleanupRefusesBadNames(t *testing.T) {
 	}
 	if len(f.calls) > 0 {
 		t.Errorf("calls %q", f.calls)
+	}
+}
+
+// The engine's filter is asked, but not believed.
+func TestParse(t *testing.T) {
+	t.Parallel()
+	by := filter{label: labelRun, value: "RUN", owner: "me"}
+	good := map[string]string{labelRun: "RUN", LabelOwner: "me", LabelIdentity: "demo-x7k2p", LabelKind: "bundle"}
+	if _, ok := parse(good, by, "bottle-demo-x7k2p"); !ok {
+		t.Fatal("our own is not ours")
+	}
+	for _, change := range [][2]string{{labelRun, "OTHER"}, {LabelOwner, "you"}, {LabelIdentity, "demo"}, {LabelKind, "echo"}} {
+		labels := maps.Clone(good)
+		labels[change[0]] = change[1]
+		if got, ok := parse(labels, by, "bottle-demo-x7k2p"); ok {
+			t.Errorf("with %q: %+v", change, got)
+		}
 	}
 }

@@ -39,6 +39,7 @@ func (b *Bundle) Close(ctx context.Context) error {
 		}
 	}
 	b.drained.Wait()
+	b.setStreams(b.streams, "")
 
 	err := errors.Join(bundleErr, echoErr)
 	if err == nil { // the engine keeps a network that is in use

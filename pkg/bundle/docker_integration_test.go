@@ -203,6 +203,10 @@ func testReattach(t *testing.T, l *live) {
 	if err := l.host.Close(); err != nil {
 		t.Error(err)
 	}
+	<-l.Ended() // the engine ends all streams with stdin
+	if alive, err := l.Alive(t.Context()); !alive || err != nil {
+		t.Errorf("Alive = %v, %v", alive, err)
+	}
 	if got := l.health(); got != "200 OK" {
 		t.Errorf("without a host: %s", got)
 	}
@@ -221,8 +225,8 @@ func testRestart(t *testing.T, l *live) {
 		t.Fatal(err)
 	}
 	<-ended
-	if got := l.GateAddr(); got != "" {
-		t.Errorf("the gate of a dead bundle is at %q", got)
+	if alive, err := l.Alive(t.Context()); alive || err != nil {
+		t.Errorf("Alive = %v, %v", alive, err)
 	}
 	_ = l.host.Close()
 	if err := l.Restart(t.Context()); err != nil {

@@ -16,8 +16,8 @@ import (
 	"github.com/moby/moby/client"
 )
 
-func (f *fakeEngine) ContainerCreate(_ context.Context, o client.ContainerCreateOptions) (r client.ContainerCreateResult, err error) {
-	err = f.call("create "+o.Name, func() error {
+func (f *fakeEngine) ContainerCreate(ctx context.Context, o client.ContainerCreateOptions) (r client.ContainerCreateResult, err error) {
+	err = f.call(ctx, "create "+o.Name, func() error {
 		if o.Config.Image == "missing" {
 			return errdefs.ErrNotFound.WithMessage("No such image: missing")
 		}
@@ -37,14 +37,14 @@ func (f *fakeEngine) ContainerCreate(_ context.Context, o client.ContainerCreate
 	return r, err
 }
 
-func (f *fakeEngine) ContainerAttach(_ context.Context, id string, o client.ContainerAttachOptions) (r client.ContainerAttachResult, err error) {
+func (f *fakeEngine) ContainerAttach(ctx context.Context, id string, o client.ContainerAttachOptions) (r client.ContainerAttachResult, err error) {
 	var ours, theirs net.Conn
 	listener, lerr := net.Listen("tcp4", "127.0.0.1:0") //nolint:noctx // a test helper
 	if lerr != nil {
 		f.t.Fatal(lerr)
 	}
 	defer listener.Close() //nolint:errcheck // a test helper
-	err = f.call("attach "+f.name(id), func() error {
+	err = f.call(ctx, "attach "+f.name(id), func() error {
 		c := f.containers[id]
 		if c.running {
 			f.t.Errorf("attached to %s after its start", id)
@@ -67,8 +67,8 @@ func (f *fakeEngine) ContainerAttach(_ context.Context, id string, o client.Cont
 	return r, err
 }
 
-func (f *fakeEngine) ContainerStart(_ context.Context, id string, _ client.ContainerStartOptions) (r client.ContainerStartResult, err error) {
-	return r, f.call("start "+f.name(id), func() error {
+func (f *fakeEngine) ContainerStart(ctx context.Context, id string, _ client.ContainerStartOptions) (r client.ContainerStartResult, err error) {
+	return r, f.call(ctx, "start "+f.name(id), func() error {
 		c := f.containers[id]
 		if c.streams == nil {
 			f.t.Errorf("%s is started before it is attached", id)
@@ -106,8 +106,8 @@ func play(command string, streams net.Conn) {
 	}
 }
 
-func (f *fakeEngine) ContainerInspect(_ context.Context, id string, _ client.ContainerInspectOptions) (r client.ContainerInspectResult, err error) {
-	err = f.call("inspect "+f.name(id), func() error {
+func (f *fakeEngine) ContainerInspect(ctx context.Context, id string, _ client.ContainerInspectOptions) (r client.ContainerInspectResult, err error) {
+	err = f.call(ctx, "inspect "+f.name(id), func() error {
 		c, ok := f.containers[id]
 		if !ok {
 			return errdefs.ErrNotFound
@@ -125,8 +125,8 @@ func (f *fakeEngine) ContainerInspect(_ context.Context, id string, _ client.Con
 	return r, err
 }
 
-func (f *fakeEngine) ContainerList(_ context.Context, o client.ContainerListOptions) (r client.ContainerListResult, err error) {
-	err = f.call("list", func() error {
+func (f *fakeEngine) ContainerList(ctx context.Context, o client.ContainerListOptions) (r client.ContainerListResult, err error) {
+	err = f.call(ctx, "list", func() error {
 		if !o.All {
 			f.t.Error("only running containers are listed")
 		}
@@ -144,8 +144,8 @@ func (f *fakeEngine) ContainerList(_ context.Context, o client.ContainerListOpti
 	return r, err
 }
 
-func (f *fakeEngine) ContainerStop(_ context.Context, id string, o client.ContainerStopOptions) (r client.ContainerStopResult, err error) {
-	return r, f.call("stop "+f.name(id), func() error {
+func (f *fakeEngine) ContainerStop(ctx context.Context, id string, o client.ContainerStopOptions) (r client.ContainerStopResult, err error) {
+	return r, f.call(ctx, "stop "+f.name(id), func() error {
 		c, ok := f.containers[id]
 		if !ok {
 			return errdefs.ErrNotFound
@@ -158,8 +158,8 @@ func (f *fakeEngine) ContainerStop(_ context.Context, id string, o client.Contai
 	})
 }
 
-func (f *fakeEngine) ContainerRemove(_ context.Context, id string, o client.ContainerRemoveOptions) (r client.ContainerRemoveResult, err error) {
-	return r, f.call("remove "+f.name(id), func() error {
+func (f *fakeEngine) ContainerRemove(ctx context.Context, id string, o client.ContainerRemoveOptions) (r client.ContainerRemoveResult, err error) {
+	return r, f.call(ctx, "remove "+f.name(id), func() error {
 		c, ok := f.containers[id]
 		if !ok {
 			return errdefs.ErrNotFound
@@ -181,8 +181,8 @@ func (f *fakeEngine) end(c *fakeContainer) {
 	}
 }
 
-func (f *fakeEngine) ExecCreate(_ context.Context, id string, o client.ExecCreateOptions) (r client.ExecCreateResult, err error) {
-	err = f.call("exec "+strings.Join(o.Cmd, " "), func() error {
+func (f *fakeEngine) ExecCreate(ctx context.Context, id string, o client.ExecCreateOptions) (r client.ExecCreateResult, err error) {
+	err = f.call(ctx, "exec "+strings.Join(o.Cmd, " "), func() error {
 		if c := f.containers[id]; c == nil || !c.running {
 			return errdefs.ErrConflict.WithMessage("container is not running")
 		}

@@ -60,9 +60,12 @@ func newFake(t *testing.T) *fakeEngine {
 }
 
 // call records a call and carries it out, unless it is the one to fail.
-func (f *fakeEngine) call(name string, effect func() error) error {
+func (f *fakeEngine) call(ctx context.Context, name string, effect func() error) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	f.calls = append(f.calls, name)
 	failing := len(f.calls) == f.failAt
 	if failing && !f.failDone {
@@ -80,8 +83,8 @@ func (f *fakeEngine) newID(kind string) string {
 	return fmt.Sprintf("%s%d", kind, f.next)
 }
 
-func (f *fakeEngine) NetworkCreate(_ context.Context, name string, o client.NetworkCreateOptions) (r client.NetworkCreateResult, err error) {
-	err = f.call("network create "+name, func() error {
+func (f *fakeEngine) NetworkCreate(ctx context.Context, name string, o client.NetworkCreateOptions) (r client.NetworkCreateResult, err error) {
+	err = f.call(ctx, "network create "+name, func() error {
 		if len(f.answers) > 0 {
 			answer := f.answers[0]
 			f.answers = f.answers[1:]
@@ -94,8 +97,8 @@ func (f *fakeEngine) NetworkCreate(_ context.Context, name string, o client.Netw
 	return r, err
 }
 
-func (f *fakeEngine) NetworkList(_ context.Context, o client.NetworkListOptions) (r client.NetworkListResult, err error) {
-	err = f.call("network list", func() error {
+func (f *fakeEngine) NetworkList(ctx context.Context, o client.NetworkListOptions) (r client.NetworkListResult, err error) {
+	err = f.call(ctx, "network list", func() error {
 		for _, n := range f.networks {
 			if matches(o.Filters, n.Name, n.Labels) {
 				r.Items = append(r.Items, n)
@@ -106,8 +109,8 @@ func (f *fakeEngine) NetworkList(_ context.Context, o client.NetworkListOptions)
 	return r, err
 }
 
-func (f *fakeEngine) NetworkRemove(_ context.Context, id string, _ client.NetworkRemoveOptions) (r client.NetworkRemoveResult, err error) {
-	return r, f.call("network remove "+id, func() error {
+func (f *fakeEngine) NetworkRemove(ctx context.Context, id string, _ client.NetworkRemoveOptions) (r client.NetworkRemoveResult, err error) {
+	return r, f.call(ctx, "network remove "+id, func() error {
 		if _, ok := f.networks[id]; !ok {
 			return errdefs.ErrNotFound
 		}

@@ -189,15 +189,18 @@ func TestApplyErrors(t *testing.T) {
 		{"gone before the command", func(g *fakeGuest) {
 			g.answer = func(call int) (int, error, bool) { return 1, errors.New("vm not found: x"), call == 2 }
 		}, "provisioning: vm not found: x"},
-		{"openssl fails", func(g *fakeGuest) {
-			g.write(t, "stubs/openssl", "#!/bin/sh\necho broken >&2; exit 1\n", 0o755)
+		{"a link cannot be made", func(g *fakeGuest) {
+			g.write(t, "stubs/ln", "#!/bin/sh\necho broken >&2; exit 1\n", 0o755)
 		}, "provisioning ca: the guest ended with status 101: broken"},
 		{"the bundle does not take the certificate", func(g *fakeGuest) {
-			g.write(t, "stubs/mv", "#!/bin/sh\n", 0o755)
+			bundle := g.path("etc/ssl/certs/ca-certificates.crt")
+			if err := errors.Join(os.Remove(bundle), os.Symlink("/dev/null", bundle)); err != nil {
+				t.Fatal(err)
+			}
 		}, "provisioning ca: the guest ended with status 101: " +
 			"ROOT/usr/local/share/ca-certificates/bottle-9c59c24e5d26b91d.crt did not get into ROOT/etc/ssl/certs/ca-certificates.crt"},
 		{"the ready file cannot be written", func(g *fakeGuest) {
-			g.write(t, "stubs/openssl", "#!/bin/sh\nmkdir "+g.path("run/bottle/ready")+"; echo 0a1b2c3d\n", 0o755)
+			g.write(t, "stubs/ln", "#!/bin/sh\nmkdir -p "+g.path("run/bottle/ready")+"\n", 0o755)
 		}, "provisioning ready: the guest ended with status 107: ..."},
 		{"an unknown status", func(g *fakeGuest) {
 			g.answer = func(call int) (int, error, bool) { return 3, nil, call == 2 }
@@ -249,17 +252,34 @@ func TestNoSecondTryAfterCancel(t *testing.T) {
 func TestANewCATakesThePlaceOfTheOld(t *testing.T) {
 	t.Parallel()
 	g := newGuest(t)
-	// The real one rebuilds the bundle from all certificates on the disk.
-	g.write(t, "stubs/update-ca-certificates", fmt.Sprintf("#!/bin/sh\n(echo \"the world's certificates\"; cat %s/*.crt) > %s\n",
-		g.path("usr/local/share/ca-certificates"), g.path("etc/ssl/certs/ca-certificates.crt")), 0o755)
-	before, after := makeCA(t), makeCA(t)
+	before, after := makeCA(t), makeCA(t) // of one name, as after a resume
 	apply(t, g, provision.Input{CAs: [][]byte{before}})
-	if got := g.read(t, "etc/ssl/certs/ca-certificates.crt"); got != "the world's certificates\n"+string(before) {
+	if got := g.read(t, "etc/ssl/certs/ca-certificates.crt"); got != g.world+string(before) {
 		t.Errorf("first bundle: %s", got)
 	}
-	apply(t, g, provision.Input{CAs: [][]byte{after}})
-	if got := g.read(t, "etc/ssl/certs/ca-certificates.crt"); got != "the world's certificates\n"+string(after) {
-		t.Errorf("second bundle: %s", got)
+	g.write(t, "etc/ssl/certs/ca-certificates.crt", g.world+string(before)+g.world, 0o644) // what apt may make of it
+	for range 2 {
+		apply(t, g, provision.Input{CAs: [][]byte{after}})
+		if got := g.read(t, "etc/ssl/certs/ca-certificates.crt"); got != g.world+g.world+string(after) {
+			t.Errorf("second bundle: %s", got)
+		}
+		for pattern, want := range map[string]int{
+			"usr/local/share/ca-certificates/bottle-*.crt": 1, "etc/ssl/certs/bottle-*.pem": 1, "etc/ssl/certs/*.[0-9]": 1, "etc/ssl/certs/*": 3,
+		} {
+			if names, err := filepath.Glob(g.path(pattern)); err != nil || len(names) != want {
+				t.Errorf("%s: %q", pattern, names)
+			}
+		}
+	}
+}
+
+// Two certificates of one name: OpenSSL looks for them as hash.0 and hash.1.
+func TestTwoCAsOfOneName(t *testing.T) {
+	t.Parallel()
+	g := newGuest(t)
+	apply(t, g, provision.Input{CAs: [][]byte{makeCA(t), makeCA(t)}})
+	if links, err := filepath.Glob(g.path("etc/ssl/certs/*.[01]")); err != nil || len(links) != 2 {
+		t.Errorf("links: %q", links)
 	}
 }
 

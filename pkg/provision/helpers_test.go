@@ -46,20 +46,21 @@ func golden(t *testing.T, name, got string) {
 // without becoming root: owners are not set.
 type fakeGuest struct {
 	root  string
+	world string // the certificate that everybody trusts
 	calls []provision.Exec
 	stdin [][]byte
 	// answer, if set, may answer a call itself.
 	answer func(call int) (code int, err error, mine bool)
 }
 
-// newGuest has a trust store with one certificate and a stub of openssl.
+// newGuest has a trust store with one certificate.
 func newGuest(t *testing.T) *fakeGuest {
 	t.Helper()
 	g := &fakeGuest{root: t.TempDir()}
-	g.write(t, "etc/ssl/certs/ca-certificates.crt", "the world's certificates\n", 0o644)
+	g.world = string(makeCA(t))
+	g.write(t, "etc/ssl/certs/ca-certificates.crt", g.world, 0o644)
 	g.write(t, "usr/local/share/ca-certificates/.keep", "", 0o644)
 	g.write(t, "run/bottle/.keep", "", 0o644)
-	g.write(t, "stubs/openssl", "#!/bin/sh\necho 0a1b2c3d\n", 0o755)
 	return g
 }
 
@@ -122,12 +123,17 @@ func (g *fakeGuest) Exec(ctx context.Context, command provision.Exec) (int, erro
 // makeCA makes a certificate; its bytes differ each time.
 func makeCA(t *testing.T) []byte {
 	t.Helper()
+	return makeNamedCA(t, pkix.Name{CommonName: "bottle demo"})
+}
+
+func makeNamedCA(t *testing.T, subject pkix.Name) []byte {
+	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "bottle demo"},
+		SerialNumber: big.NewInt(1), Subject: subject,
 		NotAfter: time.Unix(1<<32, 0), IsCA: true, BasicConstraintsValid: true,
 	}
 	raw, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)

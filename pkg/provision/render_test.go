@@ -1,6 +1,8 @@
 package provision_test
 
 import (
+	"bytes"
+	"crypto/x509/pkix"
 	"encoding/json"
 	"fmt"
 	"io/fs"
@@ -164,6 +166,29 @@ func TestValuesArePrintedNowhere(t *testing.T) {
 			if strings.Contains(printed, "hunter2") || strings.Contains(printed, "68756e74657232") || strings.Contains(printed, "104, 117") {
 				t.Errorf("%s shows a value: %s", name, printed)
 			}
+		}
+	}
+}
+
+// OpenSSL must find the certificate under the name that we gave it.
+func TestSubjectHashIsOpenSSLs(t *testing.T) {
+	t.Parallel()
+	openssl, err := execx.Find("openssl")
+	if err != nil {
+		t.Skip("no openssl")
+	}
+	for _, subject := range []pkix.Name{
+		{CommonName: "bottle demo-x7k2p"},
+		{CommonName: "  Two  Words ", Organization: []string{"ÄÖÜ & Co", "B"}, Country: []string{"DE"}},
+		{},
+	} {
+		ca := makeNamedCA(t, subject)
+		command := render(t, provision.Input{CAs: [][]byte{ca}}).Command[2]
+		out, err := execx.Output(t.Context(), execx.Cmd{
+			Path: openssl, Args: []string{"x509", "-noout", "-subject_hash"}, Stdin: bytes.NewReader(ca),
+		})
+		if err != nil || !strings.Contains(command, "' "+strings.TrimSpace(string(out))+"\n") {
+			t.Errorf("%s: openssl says %s, %v:\n%s", subject, out, err, command)
 		}
 	}
 }

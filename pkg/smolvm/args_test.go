@@ -12,11 +12,11 @@ import (
 	"bottle.internal/pkg/smolvm"
 )
 
-func tool(t testing.TB, version string) smolvm.Tool {
-	t.Helper()
+func tool(tb testing.TB, version string) smolvm.Tool {
+	tb.Helper()
 	v, err := smolvm.ParseVersion(version)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return smolvm.Tool{Path: "/opt/smolvm", Name: "smolvm", Version: v}
 }
@@ -125,7 +125,7 @@ func TestArgs(t *testing.T) {
 			built, err := test.build(tool(t, version))
 			if failure, ok := strings.CutPrefix(want, "{"); ok {
 				versionError := (*smolvm.VersionError)(nil)
-				if !errors.As(err, &versionError) || !strings.HasPrefix(err.Error(), failure+"\n") {
+				if !errors.As(err, &versionError) || !strings.HasPrefix(err.Error(), failure) {
 					t.Errorf("%s, %s: error %v, want %s", test.name, version, err, failure)
 				}
 				continue
@@ -162,9 +162,8 @@ func TestNoNetworkFrom(t *testing.T) {
 }
 
 func reasonNeedsNetwork(version string) string {
-	return "smolvm " + version + ` has no working "machine create --from": version 1.7.5 or later is needed
-1.7.3 and 1.7.4 refuse a packed machine without a network, and ours have none
-upgrade it: curl -sSL https://smolmachines.com/install.sh | bash`
+	return "smolvm " + version + ` has no working "machine create --from": version 1.7.5 or later is needed` +
+		" (1.7.3 and 1.7.4 refuse a packed machine without a network, and ours have none)"
 }
 
 func TestInvalidOptions(t *testing.T) {

@@ -59,7 +59,7 @@ func (b *bench) start(t *testing.T) int {
 // impatient makes waits for what will not happen short.
 func (b *bench) impatient() {
 	config := b.Config()
-	config.Patience = 50 * time.Millisecond
+	config.Patience, config.Grace = 50*time.Millisecond, 200*time.Millisecond
 	b.client = smolvm.New(config)
 }
 
@@ -73,7 +73,7 @@ func TestDetect(t *testing.T) {
 	} {
 		fake := smolvmtest.New(t, smolvmtest.Options{Name: test.name, Version: test.version})
 		got, err := smolvm.Detect(t.Context(), fake.Path(), smolvm.Environ(nil, fake.Vars()))
-		first, _, _ := strings.Cut(text(err), "\n")
+		first, _, _ := strings.Cut(text(err), " (")
 		if got.Name != test.name || got.Version.String() != test.version || got.Path != fake.Path() || first != test.want {
 			t.Errorf("%s %s: %+v, %v", test.name, test.version, got, err)
 		}
@@ -166,6 +166,11 @@ func TestUnreadableAnswers(t *testing.T) {
 			t.Errorf("List: error %v, want %q", err, test.list)
 		}
 	}
+	b.Fail("machine status", smolvmtest.Mixup, 1)
+	machine, err := b.client.Status(t.Context(), "demo")
+	if want := `asking about machine demo: smolvm answered about "somebody-else"`; text(err) != want || machine.PID != 0 {
+		t.Errorf("Status: %+v, error %v, want %q", machine, err, want)
+	}
 }
 
 func TestHangsEndWithTheContext(t *testing.T) {
@@ -174,6 +179,7 @@ func TestHangsEndWithTheContext(t *testing.T) {
 		t.Run(how, func(t *testing.T) {
 			t.Parallel()
 			b := newBench(t, smolvmtest.Options{})
+			b.impatient()
 			b.Fail("machine status", how, 1)
 			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 			defer cancel()

@@ -50,5 +50,16 @@ func (c *Client) delete(ctx context.Context, name string) error {
 	case listed:
 		return fmt.Errorf("%s says that it is gone, but lists it", c.config.Tool.Name)
 	}
-	return fmt.Errorf("it is gone, but its process lives on\nend it: kill %d", vmm.pid)
+	return &orphanError{pid: vmm.pid}
 }
+
+// orphanError says that a deleted machine's process did not end. It is not killed here:
+// the tool may be about to.
+type orphanError struct{ pid int }
+
+func (e *orphanError) Error() string {
+	return fmt.Sprintf("it is gone, but its process %d lives on", e.pid)
+}
+
+// HintLines says what to type.
+func (e *orphanError) HintLines() []string { return []string{fmt.Sprintf("kill %d", e.pid)} }

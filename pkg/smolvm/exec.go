@@ -114,7 +114,7 @@ func runFed(ctx context.Context, command execx.Cmd, input io.Reader) error {
 	if err != nil {
 		return fmt.Errorf("making a pipe: %w", err)
 	}
-	defer write.Close() // a second Close is harmless; this one ends a Write in progress
+	defer write.Close() // also while the reader is still waiting; a second Close is harmless
 	command.Stdin = read
 	running, err := execx.Start(ctx, command)
 	_ = read.Close()

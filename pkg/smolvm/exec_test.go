@@ -40,6 +40,13 @@ func TestExecKeepsOurTerminal(t *testing.T) {
 			t.Errorf("tty %t: %+v; our group is %d", tty, last, syscall.Getpgrp())
 		}
 	}
+	if err := b.client.Stop(t.Context(), "demo"); err != nil {
+		t.Fatal(err)
+	}
+	options.TTY = true
+	if code, err := b.client.Exec(t.Context(), options); !errors.Is(err, smolvm.ErrNotRunning) {
+		t.Errorf("a stopped machine: exit code %d, %v", code, err)
+	}
 }
 
 func TestExecInput(t *testing.T) {
@@ -77,27 +84,27 @@ func TestExecStateComesFromStatus(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, smolvmtest.Options{})
 	b.start(t)
-	run := func(script string) (int, error, []string) {
+	run := func(script string) (int, []string, error) {
 		before := len(b.Calls())
 		code, err := b.client.Exec(t.Context(), smolvm.ExecOptions{Name: "demo", Command: []string{"sh", "-c", script}})
-		return code, err, b.Subcommands()[before:]
+		return code, b.Subcommands()[before:], err
 	}
-	if code, err, calls := run("exit 1"); code != 1 || err != nil || len(calls) != 1 {
-		t.Errorf("a plain exit 1: %d, %v, %q", code, err, calls)
+	if code, calls, err := run("exit 1"); code != 1 || err != nil || len(calls) != 1 {
+		t.Errorf("a plain exit 1: %d, %v, %q", code, calls, err)
 	}
-	if code, err, calls := run("echo 'Error: vm not found: demo' >&2; exit 1"); code != 1 || err != nil || len(calls) != 2 {
-		t.Errorf("a guest that claims to be gone: %d, %v, %q", code, err, calls)
+	if code, calls, err := run("echo 'Error: vm not found: demo' >&2; exit 1"); code != 1 || err != nil || len(calls) != 2 {
+		t.Errorf("a guest that claims to be gone: %d, %v, %q", code, calls, err)
 	}
-	if code, err, calls := run("echo 'Error: vm not found: demo' >&2; exit 3"); code != 3 || err != nil || len(calls) != 1 {
-		t.Errorf("the tool never exits with 3: %d, %v, %q", code, err, calls)
+	if code, calls, err := run("echo 'Error: vm not found: demo' >&2; exit 3"); code != 3 || err != nil || len(calls) != 1 {
+		t.Errorf("the tool never exits with 3: %d, %v, %q", code, calls, err)
 	}
 	if err := b.client.Stop(t.Context(), "demo"); err != nil {
 		t.Fatal(err)
 	}
-	code, err, calls := run("true")
+	code, calls, err := run("true")
 	const want = `running a program in machine demo: machine is not running: it is "stopped"`
 	if code != -1 || text(err) != want || !errors.Is(err, smolvm.ErrNotRunning) || len(calls) != 2 {
-		t.Errorf("a stopped machine: %d, %v, %q", code, err, calls)
+		t.Errorf("a stopped machine: %d, %v, %q", code, calls, err)
 	}
 }
 

@@ -18,6 +18,7 @@ func ExecArgs(o ExecOptions) (Built, error)             { return built(execArgs(
 func CopyInArgs(name, local, guest string) (Built, error) {
 	return built(copyInArgs(name, local, guest))
 }
+
 func CopyOutArgs(name, guest, local string) (Built, error) {
 	return built(copyOutArgs(name, guest, local))
 }
@@ -28,3 +29,12 @@ func ReadComplaint(stderr string) (text string, kind error) { return readComplai
 func Clean(text string) string                              { return clean(text) }
 func CheckUsable(name string, v Version) error              { return checkUsable(name, v) }
 func MachineDead(m Machine) bool                            { return m.dead() }
+
+// ProcessAlive asks about a process found earlier; start "" stands for one found now.
+func ProcessAlive(pid int, start string) bool {
+	p := findProcess(pid)
+	if start != "" {
+		p.start = start
+	}
+	return p.alive()
+}

@@ -3,6 +3,7 @@ package smolvm_test
 import (
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"testing"
 	"time"
@@ -80,9 +81,14 @@ func TestDeleteIsDoneOnlyWhenSeen(t *testing.T) {
 	}
 	b.Fail("machine stop", smolvmtest.Noop, 1)
 	b.Fail("machine delete", smolvmtest.KeepProcess, 1)
-	want := fmt.Sprintf("deleting machine demo: it is gone, but its process lives on\nend it: kill %d", machine.PID)
-	if got := text(b.client.Delete(t.Context(), "demo")); got != want {
-		t.Errorf("error %q, want %q", got, want)
+	want := fmt.Sprintf("deleting machine demo: it is gone, but its process %d lives on", machine.PID)
+	err = b.client.Delete(t.Context(), "demo")
+	hinter := interface {
+		error
+		HintLines() []string
+	}(nil)
+	if text(err) != want || !errors.As(err, &hinter) || hinter.HintLines()[0] != fmt.Sprintf("kill %d", machine.PID) {
+		t.Errorf("error %q, want %q and a hint", text(err), want)
 	}
 	if alive(pid) || !alive(machine.PID) {
 		t.Errorf("the first VMM lives: %t, the second: %t", alive(pid), alive(machine.PID))
@@ -114,13 +120,15 @@ func TestStopIsDoneOnlyWhenSeen(t *testing.T) {
 	b := newBench(t, smolvmtest.Options{})
 	b.start(t)
 	b.impatient()
-	b.Fail("machine stop", smolvmtest.Noop, 1)
-	if got, want := text(b.client.Stop(t.Context(), "demo")), "stopping machine demo: smolvm says that it stopped, but it still runs"; got != want {
-		t.Errorf("error %q, want %q", got, want)
-	}
 	b.Fail("machine stop", smolvmtest.NoKVM, 1)
 	if err := b.client.Stop(t.Context(), "demo"); !errors.Is(err, smolvm.ErrKVM) {
 		t.Errorf("error %v", err)
+	}
+	for _, how := range []string{smolvmtest.Noop, smolvmtest.KeepProcess} {
+		b.Fail("machine stop", how, 1)
+		if got, want := text(b.client.Stop(t.Context(), "demo")), "stopping machine demo: smolvm says that it stopped, but it still runs"; got != want {
+			t.Errorf("%s: error %q, want %q", how, got, want)
+		}
 	}
 }
 
@@ -152,8 +160,26 @@ func TestStartFailures(t *testing.T) {
 	if text(err) != guestLog || errors.Is(err, smolvm.ErrNotFound) {
 		t.Errorf("what the guest logged was believed or printed raw: %q", text(err))
 	}
+	config := b.Config()
+	config.Grace = 100 * time.Millisecond
 	b.Fail("machine start", smolvmtest.HoldOutput, 1)
-	if err := b.client.Start(t.Context(), "demo"); err != nil {
+	if err := smolvm.New(config).Start(t.Context(), "demo"); err != nil {
 		t.Errorf("the VMM keeps the output open: %v", err)
+	}
+}
+
+// TestProcessIdentity: a process id alone names nobody.
+func TestProcessIdentity(t *testing.T) {
+	t.Parallel()
+	if !smolvm.ProcessAlive(os.Getpid(), "") {
+		t.Error("we are dead")
+	}
+	if smolvm.ProcessAlive(os.Getpid(), "another start") {
+		t.Error("a later process with the same id passes for the first")
+	}
+	for _, pid := range []int{-1, 0, 1} {
+		if smolvm.ProcessAlive(pid, "") {
+			t.Errorf("%d is a VMM", pid)
+		}
 	}
 }

@@ -12,19 +12,13 @@ const (
 	attemptTimeout = 10 * time.Second
 )
 
-// WaitReady returns when programs can be run in a machine that was just started. The
-// first of them may be killed with 137 while the guest settles: that is tried again at
-// once, everything else with growing pauses, for at most 30 s. A machine that stops
-// running meanwhile is [ErrNotRunning].
+// WaitReady returns when programs can be run in a machine that was just started: the
+// first of them may be killed (137) while the guest settles. It tries for at most 30 s.
+// A machine that stops running meanwhile is [ErrNotRunning].
 func (c *Client) WaitReady(ctx context.Context, name string) error {
-	killed := false
 	last := errors.New("no answer")
 	err := poll(ctx, readyTimeout, func(ctx context.Context) (bool, error) {
 		code, text, err := c.tryTrue(ctx, name)
-		if err == nil && code == 137 && !killed {
-			killed = true
-			code, text, err = c.tryTrue(ctx, name)
-		}
 		switch {
 		case errors.Is(err, ErrNotRunning), errors.Is(err, ErrNotFound), errors.Is(err, ErrInvalid):
 			return false, err

@@ -29,7 +29,7 @@ func (c *Client) status(ctx context.Context, name string) (Machine, error) {
 	}
 	machine, err := decodeMachine(data)
 	if err == nil && machine.Name != name {
-		err = fmt.Errorf("%s answered about %.40q", c.config.Tool.Name, machine.Name)
+		return Machine{}, fmt.Errorf("%s answered about %.40q", c.config.Tool.Name, machine.Name)
 	}
 	return machine, err
 }

@@ -107,7 +107,8 @@ func TestDecodeMachine(t *testing.T) {
 	}{
 		{
 			`{"name":"x","state":"running","pid":77,"cpus":2,"memory_mib":512,"image":null,"labels":{"a":"b"},"network":false,"later":[{}]}`,
-			smolvm.Machine{Name: "x", State: "running", PID: 77, CPUs: 2, MemMiB: 512, Labels: map[string]string{"a": "b"}}, "",
+			smolvm.Machine{Name: "x", State: "running", PID: 77, CPUs: 2, MemMiB: 512, Labels: map[string]string{"a": "b"}},
+			"",
 		},
 		// The record keeps the id of a dead process.
 		{`{"name":"x","state":"stopped","pid":77,"network":false}`, smolvm.Machine{Name: "x", State: "stopped"}, ""},

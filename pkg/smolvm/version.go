@@ -47,7 +47,7 @@ func (v Version) deleteLeavesProcess() bool { return v.before(0, 8, 1) }
 // needsNetworkFrom: two releases refuse a packed machine without a network.
 func (v Version) needsNetworkFrom() bool { return !v.before(1, 7, 3) && v.before(1, 7, 5) }
 
-// VersionError says that a tool is of the wrong version. Its text has hint lines.
+// VersionError says that a tool is of the wrong version.
 type VersionError struct {
 	Name    string  // the tool
 	Feature string  // what needs another version; empty: everything does
@@ -62,21 +62,23 @@ func (e *VersionError) Error() string {
 	if e.Max != (Version{}) {
 		want = fmt.Sprintf("%s to %s", e.Min, e.Max)
 	}
-	text := fmt.Sprintf("%s %s cannot be used: version %s is needed", e.Name, e.Actual, want)
+	problem := "cannot be used"
 	if e.Feature != "" {
-		text = fmt.Sprintf("%s %s has no working %q: version %s is needed", e.Name, e.Actual, e.Feature, want)
+		problem = fmt.Sprintf("has no working %q", e.Feature)
 	}
+	text := fmt.Sprintf("%s %s %s: version %s is needed", e.Name, e.Actual, problem, want)
 	if e.Reason != "" {
-		text += "\n" + e.Reason
+		text += " (" + e.Reason + ")"
 	}
-	return text + "\n" + upgradeHint(e.Name)
+	return text
 }
 
-func upgradeHint(name string) string {
-	if name == NameLite {
-		return "rebuild it: go tool mage setup"
+// HintLines says what to type.
+func (e *VersionError) HintLines() []string {
+	if e.Name == NameLite {
+		return []string{"go tool mage setup"}
 	}
-	return "upgrade it: curl -sSL https://smolmachines.com/install.sh | bash"
+	return []string{"curl -sSL https://smolmachines.com/install.sh | bash"}
 }
 
 const (

@@ -1,6 +1,7 @@
 package smolvm_test
 
 import (
+	"errors"
 	"testing"
 
 	"bottle.internal/pkg/smolvm"
@@ -49,23 +50,28 @@ func TestCompare(t *testing.T) {
 
 func TestUsableVersions(t *testing.T) {
 	t.Parallel()
-	const upgrade = "\nupgrade it: curl -sSL https://smolmachines.com/install.sh | bash"
-	for _, test := range []struct{ name, version, want string }{
-		{"smolvm", "1.8.1", ""},
-		{"smolvm", "1.9.3", ""},
-		{"smolvm", "7.0.0", ""},
-		{"smolvm-lite", "1.9.3", ""},
-		{"smolvm", "1.8.0", "smolvm 1.8.0 cannot be used: version 1.8.1 or later is needed\n" +
-			"older releases drop or do not enforce what keeps a machine inside its boundary" + upgrade},
-		{"smolvm", "1.7.3", "smolvm 1.7.3 cannot be used: version 1.8.1 or later is needed\n" +
-			"1.7.3 and 1.7.4 refuse a packed machine without a network, and ours have none" + upgrade},
-		{"smolvm", "1.7.4", "smolvm 1.7.4 cannot be used: version 1.8.1 or later is needed\n" +
-			"1.7.3 and 1.7.4 refuse a packed machine without a network, and ours have none" + upgrade},
-		{"smolvm-lite", "1.0.0", "smolvm-lite 1.0.0 cannot be used: version 1.8.1 or later is needed\n" +
-			"older releases drop or do not enforce what keeps a machine inside its boundary\nrebuild it: go tool mage setup"},
+	const upgrade = "curl -sSL https://smolmachines.com/install.sh | bash"
+	for _, test := range []struct{ name, version, want, hint string }{
+		{"smolvm", "1.8.1", "", ""},
+		{"smolvm", "1.9.3", "", ""},
+		{"smolvm", "7.0.0", "", ""},
+		{"smolvm-lite", "1.9.3", "", ""},
+		{"smolvm", "1.8.0", "smolvm 1.8.0 cannot be used: version 1.8.1 or later is needed" +
+			" (older releases drop or do not enforce what keeps a machine inside its boundary)", upgrade},
+		{"smolvm", "1.7.3", "smolvm 1.7.3 cannot be used: version 1.8.1 or later is needed" +
+			" (1.7.3 and 1.7.4 refuse a packed machine without a network, and ours have none)", upgrade},
+		{"smolvm", "1.7.4", "smolvm 1.7.4 cannot be used: version 1.8.1 or later is needed" +
+			" (1.7.3 and 1.7.4 refuse a packed machine without a network, and ours have none)", upgrade},
+		{"smolvm-lite", "1.0.0", "smolvm-lite 1.0.0 cannot be used: version 1.8.1 or later is needed" +
+			" (older releases drop or do not enforce what keeps a machine inside its boundary)", "go tool mage setup"},
 	} {
-		if got := text(smolvm.CheckUsable(test.name, tool(t, test.version).Version)); got != test.want {
-			t.Errorf("%s %s: %q, want %q", test.name, test.version, got, test.want)
+		err := smolvm.CheckUsable(test.name, tool(t, test.version).Version)
+		if text(err) != test.want {
+			t.Errorf("%s %s: %q, want %q", test.name, test.version, text(err), test.want)
+		}
+		versionError := (*smolvm.VersionError)(nil)
+		if errors.As(err, &versionError) && versionError.HintLines()[0] != test.hint {
+			t.Errorf("%s %s: hint %q, want %q", test.name, test.version, versionError.HintLines(), test.hint)
 		}
 	}
 }
@@ -75,9 +81,7 @@ func TestVersionErrorWithMax(t *testing.T) {
 	err := &smolvm.VersionError{
 		Name: "smolvm", Feature: "x", Min: smolvm.Version{Major: 1}, Max: smolvm.Version{Major: 1, Minor: 2}, Actual: smolvm.Version{Major: 2},
 	}
-	const want = `smolvm 2.0.0 has no working "x": version 1.0.0 to 1.2.0 is needed` +
-		"\nupgrade it: curl -sSL https://smolmachines.com/install.sh | bash"
-	if err.Error() != want {
+	if want := `smolvm 2.0.0 has no working "x": version 1.0.0 to 1.2.0 is needed`; err.Error() != want {
 		t.Errorf("%q, want %q", err, want)
 	}
 }

@@ -50,6 +50,7 @@ type server struct {
 	log   *log.Logger
 	tasks sync.WaitGroup
 	ports map[uint16]*port
+	seen  time.Time // the directory's time when it was last read
 }
 
 // port is one forwarded port. listener is nil while the port is taken.
@@ -64,7 +65,9 @@ func (s *server) run(ctx context.Context) {
 	ticker := time.NewTicker(s.every)
 	defer ticker.Stop()
 	for {
-		s.scan(ctx)
+		if s.changed() {
+			s.scan(ctx)
+		}
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():
@@ -72,6 +75,23 @@ func (s *server) run(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// changed spares an idle machine the reading of the directory. The time of a directory
+// is coarse: one that is fresh may hide another change.
+func (s *server) changed() bool {
+	for _, p := range s.ports {
+		if p.listener == nil {
+			return true // a taken port is tried again
+		}
+	}
+	info, err := os.Stat(s.dir)
+	if err != nil {
+		return len(s.ports) > 0
+	}
+	before := s.seen
+	s.seen = info.ModTime()
+	return !s.seen.Equal(before) || time.Since(s.seen).Abs() < time.Second
 }
 
 var socketName = regexp.MustCompile(`^([1-9][0-9]{0,4})\.sock$`)

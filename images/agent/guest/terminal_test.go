@@ -30,7 +30,7 @@ func openConsole(t *testing.T, dir string, controlling bool, args ...string) *co
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { master.Close() })
+	master = pollable(t, master)
 	proc, err := os.StartProcess(self(t), append([]string{"bottle-guest"}, args...), &os.ProcAttr{
 		Env:   []string{dirVariable + "=" + dir, "TERM=xterm"},
 		Files: []*os.File{slave, slave, slave},
@@ -43,6 +43,23 @@ func openConsole(t *testing.T, dir string, controlling bool, args ...string) *co
 	slave.Close()
 	t.Cleanup(func() { _ = proc.Kill() })
 	return &console{t: t, master: master, proc: proc}
+}
+
+// pollable gives back the terminal in a form that honours deadlines, which the pty
+// package's own use of the descriptor has switched off.
+func pollable(t *testing.T, file *os.File) *os.File {
+	t.Helper()
+	defer file.Close()
+	fd, err := unix.Dup(int(file.Fd()))
+	if err == nil {
+		err = unix.SetNonblock(fd, true)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	file = os.NewFile(uintptr(fd), file.Name())
+	t.Cleanup(func() { file.Close() })
+	return file
 }
 
 // until reads until the text appears, and returns everything seen so far.
@@ -162,6 +179,13 @@ func TestStopKeyDoesNotHang(t *testing.T) {
 	c.typeKeys("hello\r")
 	c.until("got hello")
 	c.end(5) // in spite of tostop
+}
+
+// The command may leave the terminal such that a background program cannot write.
+func TestFrameInSpiteOfTostop(t *testing.T) {
+	t.Parallel()
+	c := openConsole(t, newDir(t, nil), true, ttyArgs("stty tostop; exit 6")...)
+	c.end(6)
 }
 
 func TestCommandHasTheForeground(t *testing.T) {

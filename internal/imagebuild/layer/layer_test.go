@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/random"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/google/go-containerregistry/pkg/v1/validate"
@@ -265,5 +266,30 @@ func TestFromLayerKeepsTheBytes(t *testing.T) {
 	}
 	if mediaType, err := ours.MediaType(); err != nil || mediaType != types.OCILayer {
 		t.Errorf("media type %s, %v", mediaType, err)
+	}
+}
+
+// liar promises another digest than its bytes have.
+type liar struct{ v1.Layer }
+
+func (liar) Digest() (v1.Hash, error) {
+	return v1.Hash{Algorithm: "sha256", Hex: strings.Repeat("0", 64)}, nil
+}
+
+func TestFromLayerRefusesOtherBytes(t *testing.T) {
+	t.Parallel()
+	theirs, err := random.Layer(10, types.OCILayer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	digest, err := theirs.Digest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := store(t)
+	_, err = s.FromLayer(t.Context(), layer.Source{Key: "k", Name: "k"}, liar{theirs})
+	want := "making the layer k: the bytes have the digest " + digest.String() + ", the manifest says sha256:" + strings.Repeat("0", 64)
+	if err == nil || err.Error() != want || files(t, s) != "" {
+		t.Errorf("err = %v\nwant  %s\nleft: %s", err, want, files(t, s))
 	}
 }

@@ -107,11 +107,11 @@ func (a *App) addMachine(ctx context.Context, c *createFlags, record *store.Reco
 		return err
 	}
 	if c.from != "" {
-		if err := a.print("Extracting .smolmachine assets...\n"); err != nil {
-			return err
-		}
 		manifest, err := pack.ReadManifest(c.from)
 		if err != nil {
+			return err
+		}
+		if err := a.print("Extracting .smolmachine assets...\n"); err != nil {
 			return err
 		}
 		if manifest.Platform != "linux/"+goarch {

@@ -70,5 +70,5 @@ func (a *App) prober() (vm.Prober, error) {
 	if err != nil {
 		return vm.Prober{}, err
 	}
-	return vm.Prober{CacheDir: p.cache, Arch: goarch, QEMU: qemu, Kernel: kernel}, nil
+	return vm.Prober{CacheDir: p.cache, Arch: goarch, QEMU: qemu, Kernel: kernel, Device: vm.KVMDevice}, nil
 }

@@ -47,7 +47,6 @@ func (w *world) background(t *testing.T, args ...string) *execx.Process {
 }
 
 func testClientDies(t *testing.T, w *world) {
-	w.up(t, "a")
 	pidFile := w.guestDir + "/pid"
 	script := "mkdir -p " + w.guestDir + "; sh -c 'echo $$ > " + pidFile + "; trap \"\" TERM HUP INT; echo ready; while :; do sleep 1; done'"
 	process := w.background(t, "machine", "exec", "--name", "a", "-i", "--", "/bin/sh", "-c", script)
@@ -63,10 +62,9 @@ func testClientDies(t *testing.T, w *world) {
 }
 
 func testSignals(t *testing.T, w *world) {
-	w.up(t, "a")
 	for script, want := range map[string]int{
 		"trap 'exit 9' TERM; echo ready; while :; do sleep 0.05; done": 9,
-		"echo ready; sleep 1000":                                 143,
+		"echo ready; sleep 20": 143,
 		"trap '' TERM; echo ready; while :; do sleep 0.05; done": 143, // killed after a second
 	} {
 		process := w.background(t, "machine", "exec", "--name", "a", "-i", "--", "/bin/sh", "-c", script)
@@ -80,7 +78,6 @@ func testSignals(t *testing.T, w *world) {
 }
 
 func testCopy(t *testing.T, w *world) {
-	w.up(t, "a")
 	data := make([]byte, 1<<20+17)
 	_, _ = rand.Read(data)
 	local := filepath.Join(w.dir, "local")
@@ -172,11 +169,20 @@ func testSockets(t *testing.T, w *world) {
 	check(t, dial(guestSum, nil), result{stdout: fmt.Sprintf("0 %x", sha256.Sum256(nil))})
 }
 
+// machine is the directory of a machine.
+func (w *world) machine(name string) store.Dir {
+	for _, entry := range w.env {
+		if data, ok := strings.CutPrefix(entry, "XDG_DATA_HOME="); ok {
+			return store.Dir(filepath.Join(data, "smolvm-lite/machines", name))
+		}
+	}
+	return ""
+}
+
 // qemuOf reads what the supervisor recorded.
-func (w *world) qemuOf(t *testing.T, machine string) store.Process {
+func (w *world) qemuOf(t *testing.T, name string) store.Process {
 	t.Helper()
-	data := strings.TrimPrefix(w.env[3], "XDG_DATA_HOME=")
-	run, ok, err := store.Dir(filepath.Join(data, "smolvm-lite/machines", machine)).ReadRun()
+	run, ok, err := w.machine(name).ReadRun()
 	if !ok || err != nil {
 		t.Fatalf("no start is recorded: %v", err)
 	}
@@ -205,7 +211,7 @@ func testKillSupervisor(t *testing.T, w *world) {
 func testKillQEMU(t *testing.T, w *world) {
 	w.up(t, "a")
 	supervisor := *w.state(t, "a").PID
-	process := w.background(t, "machine", "exec", "--name", "a", "-i", "--", "/bin/sh", "-c", "echo ready; sleep 1000")
+	process := w.background(t, "machine", "exec", "--name", "a", "-i", "--", "/bin/sh", "-c", "echo ready; sleep 20")
 	if err := syscall.Kill(w.qemuOf(t, "a").PID, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}

@@ -21,21 +21,41 @@ import (
 	"github.com/creack/pty"
 )
 
-// scenarios are what a machine must do, whatever runs it.
-func scenarios() map[string]func(*testing.T, *world) {
+// lifecycles are what machines must do, whatever runs them.
+func lifecycles() map[string]func(*testing.T, *world) {
 	return map[string]func(*testing.T, *world){
-		"lifecycle": testLifecycle, "exec": testExec, "stdin": testStdin, "terminal": testTerminal,
-		"client dies": testClientDies, "signals": testSignals, "cp": testCopy, "sockets": testSockets,
-		"kill -9 of the supervisor": testKillSupervisor, "kill -9 of QEMU": testKillQEMU, "two machines": testTwo,
+		"lifecycle": testLifecycle, "sockets": testSockets, "two machines": testTwo,
+		"kill -9 of the supervisor": testKillSupervisor, "kill -9 of QEMU": testKillQEMU,
 	}
+}
+
+// uses need a running machine "a", which they share.
+func uses() map[string]func(*testing.T, *world) {
+	return map[string]func(*testing.T, *world){
+		"exec": testExec, "stdin": testStdin, "terminal": testTerminal,
+		"client dies": testClientDies, "signals": testSignals, "cp": testCopy,
+	}
+}
+
+func (w *world) upForUses(t *testing.T) {
+	t.Helper()
+	w.up(t, "a", "-e", "OVER=machine", "-e", "MACHINE=1")
 }
 
 func TestScenariosWithAFakeQEMU(t *testing.T) {
 	t.Parallel()
-	for name, run := range scenarios() {
+	for name, run := range lifecycles() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			run(t, newFakeWorld(t))
+		})
+	}
+	shared := newFakeWorld(t)
+	shared.upForUses(t)
+	for name, run := range uses() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			run(t, shared)
 		})
 	}
 }
@@ -84,7 +104,6 @@ func testLifecycle(t *testing.T, w *world) {
 }
 
 func testExec(t *testing.T, w *world) {
-	w.up(t, "a", "-e", "OVER=machine", "-e", "MACHINE=1")
 	for _, test := range []struct {
 		script string
 		want   result
@@ -96,12 +115,13 @@ func testExec(t *testing.T, w *world) {
 		{"kill -TERM $$", result{code: 143}},
 		{"cat", result{}}, // without -i stdin is /dev/null
 		{"echo $IMAGE $OVER $MACHINE $HOME", result{stdout: "1 machine 1 /root\n"}},
-		// What runs on in the background holds the pipes, but not the client.
-		{"sleep 1000 & echo $((1+1))", result{stdout: "2\n"}},
 		{"head -c 200000 /dev/zero | tr '\\0' x | wc -c", result{stdout: "200000\n"}},
 	} {
 		check(t, w.sh(t, "a", test.script), test.want)
 	}
+	// What runs on in the background holds the pipes, but not the client.
+	pid := strings.TrimSpace(w.sh(t, "a", "sleep 100 & echo $!").stdout)
+	check(t, w.sh(t, "a", "kill "+pid), result{})
 	long := w.sh(t, "a", "head -c 3000000 /dev/zero")
 	if len(long.stdout) != 3000000 || long.code != 0 {
 		t.Errorf("%d bytes arrived, code %d", len(long.stdout), long.code)
@@ -114,7 +134,7 @@ func testExec(t *testing.T, w *world) {
 	check(t, exec("-w", "/usr", "-e", "OVER=exec", "--", "/bin/sh", "-c", "pwd; echo $OVER"), result{stdout: "/usr\nexec\n"})
 	check(t, exec("-w", "/no/such", "--", "/bin/true"), result{code: 1, stderr: "Error: agent operation failed: vm exec: " +
 		"working directory /no/such: No such file or directory (os error 2)\n"})
-	check(t, exec("--timeout", "300ms", "--", "/bin/sh", "-c", "echo early; sleep 1000"), result{
+	check(t, exec("--timeout", "300ms", "--", "/bin/sh", "-c", "echo early; sleep 20"), result{
 		code: 124, stdout: "early\n", stderr: "\ncommand timed out after 300ms\n",
 	})
 	check(t, exec("--stream", "--", "/bin/sh", "-c", "echo out; echo err >&2"), result{stdout: "out\n", stderr: "err\n"})
@@ -130,7 +150,6 @@ func testExec(t *testing.T, w *world) {
 }
 
 func testStdin(t *testing.T, w *world) {
-	w.up(t, "a")
 	ctx, cancel := context.WithTimeout(t.Context(), w.patience)
 	defer cancel()
 	exec := func(stdin io.Reader, script string) result {
@@ -157,7 +176,6 @@ func testStdin(t *testing.T, w *world) {
 }
 
 func testTerminal(t *testing.T, w *world) {
-	w.up(t, "a")
 	master, slave, err := pty.Open()
 	if err != nil {
 		t.Fatal(err)

@@ -22,9 +22,16 @@ import (
 
 // TestScenariosInAVM holds the same assertions against real machines.
 func TestScenariosInAVM(t *testing.T) {
-	for name, run := range scenarios() {
+	for name, run := range lifecycles() {
 		t.Run(name, func(t *testing.T) { run(t, newVMWorld(t)) })
 	}
+	t.Run("uses", func(t *testing.T) {
+		w := newVMWorld(t)
+		w.upForUses(t)
+		for name, run := range uses() {
+			t.Run(name, func(t *testing.T) { run(t, w) })
+		}
+	})
 	t.Run("guest system", func(t *testing.T) { testGuestSystem(t, newVMWorld(t)) })
 	t.Run("archive", func(t *testing.T) { testArchive(t, newVMWorld(t)) })
 	t.Run("figures", func(t *testing.T) { testFigures(t, newVMWorld(t)) })
@@ -116,6 +123,11 @@ func hostPrograms(t *testing.T) v1.Layer {
 	}
 	var archive bytes.Buffer
 	w := tar.NewWriter(&archive)
+	for _, name := range []string{"etc/", "usr/"} {
+		if err := w.WriteHeader(&tar.Header{Name: name, Typeflag: tar.TypeDir, Mode: 0o755}); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for name, path := range files {
 		data, err := os.ReadFile(path)
 		if err != nil {

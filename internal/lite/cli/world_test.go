@@ -68,7 +68,7 @@ func newFakeWorld(t *testing.T) *world {
 			"GOCOVERDIR=" + os.Getenv("GOCOVERDIR"), "TERM=vt100",
 		},
 	}
-	w.pack(t, emptyImage(t, []string{"/bin/sleep", "1000"}))
+	w.pack(t, emptyImage(t, []string{w.tool, "idle"}))
 	w.cleanup(t)
 	return w
 }
@@ -103,6 +103,11 @@ func writeFile(t *testing.T, path, content string) {
 
 func emptyImage(t *testing.T, cmd []string, layers ...v1.Layer) v1.Image {
 	t.Helper()
+	return imageFor(t, runtime.GOARCH, cmd, layers...)
+}
+
+func imageFor(t *testing.T, arch string, cmd []string, layers ...v1.Layer) v1.Image {
+	t.Helper()
 	image, err := mutate.AppendLayers(empty.Image, layers...)
 	if err != nil {
 		t.Fatal(err)
@@ -112,7 +117,7 @@ func emptyImage(t *testing.T, cmd []string, layers ...v1.Layer) v1.Image {
 		t.Fatal(err)
 	}
 	config = config.DeepCopy()
-	config.OS, config.Architecture = "linux", runtime.GOARCH
+	config.OS, config.Architecture = "linux", arch
 	config.Config = v1.Config{Cmd: cmd, Env: []string{"IMAGE=1", "OVER=image"}, WorkingDir: "/"}
 	if image, err = mutate.ConfigFile(image, config); err != nil {
 		t.Fatal(err)
@@ -123,10 +128,15 @@ func emptyImage(t *testing.T, cmd []string, layers ...v1.Layer) v1.Image {
 // pack makes the artifact without the detour over a registry.
 func (w *world) pack(t *testing.T, image v1.Image) {
 	t.Helper()
+	w.packFor(t, runtime.GOARCH, image)
+}
+
+func (w *world) packFor(t *testing.T, arch string, image v1.Image) {
+	t.Helper()
 	w.artifact = filepath.Join(w.dir, "image"+pack.Extension)
 	options := pack.Options{
 		Ref: "127.0.0.1:1/test", Output: strings.TrimSuffix(w.artifact, pack.Extension),
-		Platform: "linux/" + runtime.GOARCH, CPUs: 1, MemMiB: 384, StagingDir: w.dir, Version: "1.9.3",
+		Platform: "linux/" + arch, CPUs: 1, MemMiB: 384, StagingDir: w.dir, Version: "1.9.3",
 	}
 	if _, err := pack.Write(t.Context(), image, options); err != nil {
 		t.Fatal(err)

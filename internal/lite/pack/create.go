@@ -35,8 +35,8 @@ echo "this is a smolvm-lite artifact: run 'smolvm-lite machine create --from $0.
 exit 1
 `
 
-// Create pulls an image from a registry on this machine and packs it. Both outputs
-// appear whole or not at all.
+// Create pulls an image from a registry on this machine and packs it. The artifact
+// appears last, and whole or not at all.
 func Create(ctx context.Context, o Options) (Manifest, error) {
 	image, err := pull(ctx, o)
 	if err != nil {
@@ -70,10 +70,10 @@ func Write(ctx context.Context, image v1.Image, o Options) (Manifest, error) {
 	if err := errors.Join(out.Chmod(0o644), out.Close()); err != nil { //nolint:gosec // G302: an image is no secret
 		return Manifest{}, fmt.Errorf("packing %s: %w", o.Ref, err)
 	}
-	if err := os.Rename(out.Name(), o.Output+Extension); err != nil {
+	if err := os.WriteFile(o.Output, []byte(stub), 0o755); err != nil { //nolint:gosec // G306: it is a program
 		return Manifest{}, err
 	}
-	return manifest, os.WriteFile(o.Output, []byte(stub), 0o755) //nolint:gosec // G306: it is a program
+	return manifest, os.Rename(out.Name(), o.Output+Extension)
 }
 
 // pull refuses every registry that is not on this machine: the stand-in downloads nothing.

@@ -46,7 +46,8 @@ func startMachine(config Config, console *ring) (*machine, error) {
 	m := &machine{cancel: cancel, exited: make(chan struct{})}
 	if err := m.startQEMU(ctx, execx.Cmd{
 		Path: config.QEMU, Args: args, Dir: "/", Env: []string{"PATH=/usr/bin:/bin"},
-		Stdout: console, Stderr: os.Stderr, Files: []*os.File{theirs},
+		// What QEMU says may be the guest's doing, too: it is bounded like the console.
+		Stdout: console, Stderr: console, Files: []*os.File{theirs},
 		DieWithUs: true, Grace: 300 * time.Millisecond,
 	}); err != nil {
 		cancel()

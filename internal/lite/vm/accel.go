@@ -20,9 +20,12 @@ const (
 	probeFlag   = "lite.probe"
 	probeAnswer = "lite-probe-ok"
 
-	// probeTime is far more than a working KVM needs, and what a broken one costs once.
-	probeTime = 4 * time.Second
-	probeMem  = 256
+	// ProbeTime is far more than a working KVM needs, and what a broken one costs once.
+	ProbeTime = 4 * time.Second
+	// KVMDevice is what KVM needs, and what proves nothing.
+	KVMDevice = "/dev/kvm"
+
+	probeMem = 256 // MiB
 
 	accelFile = "accel.json"
 )
@@ -34,6 +37,8 @@ type Prober struct {
 	QEMU      string
 	Kernel    Kernel
 	Initramfs string
+	Device    string        // KVMDevice outside tests
+	Limit     time.Duration // ProbeTime outside tests, also when it is 0
 }
 
 // answer is cached for as long as its key holds.
@@ -87,7 +92,7 @@ func (p Prober) Probe(ctx context.Context) (Accel, error) {
 		return "", err
 	}
 	accel := TCG
-	if device, err := os.OpenFile("/dev/kvm", os.O_RDWR, 0); err == nil {
+	if device, err := os.OpenFile(p.Device, os.O_RDWR, 0); err == nil {
 		_ = device.Close()
 		works, err := p.boots(ctx)
 		if err != nil {
@@ -119,7 +124,11 @@ func (p Prober) boots(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	probe, cancel := context.WithTimeout(ctx, probeTime)
+	limit := p.Limit
+	if limit == 0 {
+		limit = ProbeTime
+	}
+	probe, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	console := &watcher{want: probeAnswer, seen: cancel}
 	// The answer ends QEMU through cancel, so how it ended says nothing.

@@ -1,0 +1,444 @@
+package launch_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"bottle.internal/internal/launch"
+	"bottle.internal/internal/names"
+	"bottle.internal/internal/plan"
+	"bottle.internal/internal/state"
+	"bottle.internal/pkg/smolvm"
+)
+
+// effects are what a launch does outside of its own directory, and how each failure
+// reads. Machine and bundle start side by side, so neither has an order to the other.
+func effects() map[string]string {
+	return map[string]string{
+		"artifact": "injected failure",
+		"create":   "creating the machine: injected failure",
+		"start":    "starting the machine: injected failure",
+		"ready":    "waiting for the machine: injected failure",
+		"bundle":   "injected failure",
+		"files":    "provisioning the guest: provisioning files: the guest reported no exit code: injected failure",
+		"command":  "provisioning the guest: provisioning: the guest reported no exit code: injected failure",
+	}
+}
+
+func TestFailureAtEveryEffectLeavesNothing(t *testing.T) {
+	t.Parallel()
+	for effect, want := range effects() {
+		t.Run(effect, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.fail = effect
+			bottle, err := w.start(t.Context())
+			if bottle != nil || err == nil || err.Error() != want || !errors.Is(err, errInjected) {
+				t.Errorf("Start() = %v, %v; want %q", bottle, err, want)
+			}
+			w.nothingLeft()
+			w.reverseOrder()
+		})
+	}
+}
+
+func TestInterruptAtEveryEffectLeavesNothing(t *testing.T) {
+	t.Parallel()
+	interrupt := errors.New("interrupt signal received")
+	blocked := []string{"health"}
+	for effect := range effects() {
+		blocked = append(blocked, effect)
+	}
+	for _, effect := range blocked {
+		t.Run(effect, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.block = effect
+			ctx, cancel := context.WithCancelCause(t.Context())
+			go func() {
+				<-w.stuck
+				cancel(interrupt)
+			}()
+			begin := time.Now()
+			bottle, err := w.start(ctx)
+			if took := time.Since(begin); took > launch.TeardownTimeout {
+				t.Errorf("it took %s", took)
+			}
+			// The reason alone: what was cut short is no news.
+			if bottle != nil || !errors.Is(err, interrupt) || err.Error() != interrupt.Error() {
+				t.Errorf("Start() = %v, %v; want the interrupt", bottle, err)
+			}
+			w.nothingLeft()
+			w.reverseOrder()
+		})
+	}
+}
+
+// reverseOrder checks that nothing was done any more after the undoing began, and that
+// what was there first, which the caller opened, went last. [world] checks what must
+// still be there at each step, and nothingLeft that none is missing.
+func (w *world) reverseOrder() {
+	w.t.Helper()
+	undo := []string{"delete", "close", "release"}
+	calls := w.called()
+	first := slices.IndexFunc(calls, func(call string) bool { return slices.Contains(undo, call) })
+	for i, call := range calls[first:] {
+		if !slices.Contains(undo, call) || (call == "release") != (first+i == len(calls)-1) {
+			w.t.Errorf("calls in the order %v", calls)
+			return
+		}
+	}
+}
+
+func TestStartInItsOrder(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	bottle, err := w.start(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	calls := w.called()
+	at := func(name string) int { return slices.Index(calls, name) }
+	if !slices.IsSorted([]int{at("artifact"), at("create"), at("start"), at("ready"), at("health"), at("files"), at("command")}) ||
+		at("bundle") < 0 || at("bundle") > at("health") {
+		t.Errorf("calls %v: the firewall is proved after machine and bundle, and before anything goes in", calls)
+	}
+	instance, err := w.state.Open(names.Identity(w.plan.Identity))
+	if err != nil {
+		t.Fatal(err)
+	}
+	status, err := instance.Status()
+	if err != nil || status.Phase != state.Running || status.PID != os.Getpid() || !instance.Owned() {
+		t.Errorf("status %+v, %v, owned %v", status, err, instance.Owned())
+	}
+	var out output
+	if code, err := bottle.Run(t.Context(), out.stdio()); code != 0 || err != nil {
+		t.Errorf("Run() = %d, %v", code, err)
+	}
+	if err := bottle.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	w.nothingLeft()
+	receipt := bottle.Receipt()
+	for _, line := range []string{
+		"receipt of demo-aaaaa (smolvm 1.9.3, firewall builtin)\n",
+		"  allowed  echo.bottle.test:443  once\n",
+		"  control  unlisted.bottle.test:443  reachable from the bundle\n",
+		"  0 connections from elsewhere; reachable from the host\n",
+	} {
+		if !strings.Contains(receipt, line) {
+			t.Errorf("the receipt lacks %q:\n%s", line, receipt)
+		}
+	}
+}
+
+// SECURITY-RULES 12: values reach the guest on a stream, never on a command line.
+func TestNoValueOnAnyCommandLine(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	bottle, err := w.start(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out output
+	if _, err := bottle.Run(t.Context(), out.stdio()); err != nil {
+		t.Error(err)
+	}
+	if err := bottle.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	key := w.spec.Key.Reveal()
+	private := map[string]string{
+		"host variable": envValue, "answer": answerValue, "literal": literal, "prompt": strings.TrimSpace(prompt),
+		"key": string(key), "key in hex": hex.EncodeToString(key), "key in base64": base64.StdEncoding.EncodeToString(key),
+		"echo's private key": "PRIVATE KEY",
+	}
+	shown := strings.Join(w.argv, "\n")
+	if !strings.Contains(shown, "bottle-demo\n--loud") || !strings.Contains(shown, "8888.sock") {
+		t.Fatalf("the fake does not see command lines:\n%s", shown)
+	}
+	for what, value := range private {
+		if strings.Contains(shown, value) {
+			t.Errorf("the %s is on a command line", what)
+		}
+	}
+	sent := strings.Join(w.archives, "")
+	for _, value := range []string{envValue, answerValue, literal, strings.TrimSpace(prompt)} {
+		if !strings.Contains(sent, value) {
+			t.Errorf("%q did not reach the guest", value)
+		}
+	}
+	if strings.Contains(sent, string(key)) || strings.Contains(sent, "PRIVATE KEY") {
+		t.Error("a key went into the guest")
+	}
+}
+
+// What is on the host's disk is for other processes to read: no value is in it.
+func TestNoValueInTheInstanceDirectory(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	bottle, err := w.start(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := 0
+	err = filepath.WalkDir(w.state.Dir(), func(path string, entry os.DirEntry, err error) error {
+		if err != nil || !entry.Type().IsRegular() {
+			return err
+		}
+		seen++
+		data, err := os.ReadFile(path)
+		for _, value := range []string{envValue, answerValue, string(w.spec.Key.Reveal()), "PRIVATE KEY"} {
+			if bytes.Contains(data, []byte(value)) {
+				t.Errorf("%s holds %.12q", path, value)
+			}
+		}
+		if info, _ := entry.Info(); info.Mode().Perm() != 0o600 {
+			t.Errorf("%s has mode %o", path, info.Mode().Perm())
+		}
+		return err
+	})
+	if err != nil || seen < 4 {
+		t.Errorf("%d files, %v", seen, err)
+	}
+	if err := bottle.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestTeardownThatFailsStaysListed(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ fail, want string }{
+		{"delete", "demo-aaaaa was not removed completely: undoing the machine and the bundle: undoing the machine bottle-demo-aaaaa: injected failure"},
+		{"close", "demo-aaaaa was not removed completely: undoing the machine and the bundle: undoing the bundle: injected failure"},
+		{"release", "demo-aaaaa was not removed completely: injected failure"},
+	} {
+		t.Run(test.fail, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			bottle, err := w.start(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.fail = test.fail
+			err = bottle.Close(t.Context())
+			var leftover *launch.LeftoverError
+			if !errors.As(err, &leftover) || err.Error() != test.want {
+				t.Fatalf("Close() = %v, want %q", err, test.want)
+			}
+			if hints := leftover.HintLines(); !slices.Equal(hints, []string{"bottle stop demo-aaaaa"}) {
+				t.Errorf("hints %q", hints)
+			}
+			for _, step := range []string{"delete", "close", "release"} {
+				if !slices.Contains(w.called(), step) {
+					t.Errorf("%s was not tried", step)
+				}
+			}
+			if left := w.sockets(); len(left) > 0 {
+				t.Errorf("left: %v", left)
+			}
+			instances, _ := w.state.List()
+			if len(instances) != 1 || instances[0].Owned() {
+				t.Fatalf("instances %v: want it listed and free for bottle stop", instances)
+			}
+			if status, err := instances[0].Status(); err != nil || status.Phase != state.Stopping || status.Machine != "bottle-demo-aaaaa" {
+				t.Errorf("status %+v, %v", status, err)
+			}
+		})
+	}
+}
+
+func TestStartAndUndoBothFail(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	deps := w.deps()
+	w.fail = "ready"
+	deps.Release = func() error { return errors.New("stuck") }
+	_, err := launch.Start(t.Context(), w.plan, deps)
+	want := "waiting for the machine: injected failure\ndemo-aaaaa was not removed completely: stuck"
+	var leftover *launch.LeftoverError
+	if err == nil || err.Error() != want || !errors.As(err, &leftover) || !errors.Is(err, errInjected) {
+		t.Errorf("Start() = %v, want %q", err, want)
+	}
+}
+
+func TestReleasedWhateverStopsTheStart(t *testing.T) {
+	t.Parallel()
+	t.Run("identity", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t)
+		released := false
+		deps := w.deps()
+		deps.Release = func() error { released = true; return nil }
+		p := w.plan
+		p.Identity = "../../etc"
+		_, err := launch.Start(t.Context(), p, deps)
+		if want := `invalid name "../../etc": an identity looks like demo-x7k2p`; err == nil || err.Error() != want || !released {
+			t.Errorf("Start() = %v, released %v", err, released)
+		}
+	})
+	t.Run("taken", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t)
+		first, err := w.start(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = w.start(t.Context())
+		if !errors.Is(err, state.ErrExists) || err.Error() != "bottle exists: demo-aaaaa" {
+			t.Errorf("Start() = %v", err)
+		}
+		if w.instance(state.StatusFile) == nil || len(w.sockets()) != 2 {
+			t.Error("the second start took something from the first bottle")
+		}
+		w.calls = slices.DeleteFunc(w.calls, func(call string) bool { return call == "release" })
+		if err := first.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+		w.nothingLeft()
+	})
+}
+
+func TestTwoBottlesOfOneAgent(t *testing.T) {
+	t.Parallel()
+	one, other := newWorld(t), newWorld(t)
+	other.state, other.plan.Identity, other.plan.VM.Name = one.state, "demo-bbbbb", "bottle-demo-bbbbb"
+	first, err := one.start(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := other.start(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if bytes.Equal(one.spec.Key.Reveal(), other.spec.Key.Reveal()) {
+		t.Error("two bottles have one key")
+	}
+	if err := first.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if len(other.sockets()) != 2 || other.instance(state.StatusFile) == nil {
+		t.Error("the end of one took something from the other")
+	}
+	var out output
+	if code, err := second.Run(t.Context(), out.stdio()); code != 0 || err != nil {
+		t.Errorf("the other's agent: %d, %v", code, err)
+	}
+	if err := second.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	one.nothingLeft()
+	other.nothingLeft()
+}
+
+// quiet has no sockets, so that a test's clock may run ahead.
+func quiet(t *testing.T) *world {
+	w := newWorld(t)
+	w.plan.Ports, w.plan.Echo = nil, nil
+	w.plan.Env = slices.DeleteFunc(w.plan.Env, func(e plan.Env) bool { return e.Source == "launch" })
+	return w
+}
+
+func TestPatience(t *testing.T) {
+	t.Parallel()
+	boot := "bottle doctor"
+	for _, test := range []struct {
+		name string
+		set  func(*world)
+		want string
+		took time.Duration // of the test's clock
+	}{
+		{
+			"a machine that hangs at its start", func(w *world) { w.block = "start" },
+			"bottle-demo-aaaaa was not up within 3m0s: starting the machine: start: context deadline exceeded", 3 * time.Minute,
+		},
+		{
+			"a firewall that never answers", func(w *world) {
+				w.health = func(context.Context, int) (int, error) { return 1, nil }
+			},
+			"the firewall did not answer inside the guest within 20s (bottle-guest health ended with status 1)", 20 * time.Second,
+		},
+		{
+			"a guest that never answers", func(w *world) { w.block = "health" },
+			"the firewall did not answer inside the guest within 20s (bottle-guest health never ended)", 20 * time.Second,
+		},
+		{
+			"a machine that dies meanwhile", func(w *world) {
+				w.health = func(context.Context, int) (int, error) { return -1, smolvm.ErrNotRunning }
+			},
+			"asking for the firewall inside the guest: machine is not running", 0,
+		},
+		{
+			"a firewall that answers late", func(w *world) {
+				w.health = func(_ context.Context, call int) (int, error) { return min(1, 5/call), nil }
+			},
+			"", 500 * time.Millisecond,
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			w := quiet(t)
+			test.set(w)
+			synctest.Test(t, func(t *testing.T) {
+				w.stuck = make(chan struct{})
+				begin := time.Now()
+				bottle, err := w.start(t.Context())
+				if took := time.Since(begin); took != test.took {
+					t.Errorf("it took %s, want %s", took, test.took)
+				}
+				if test.want == "" {
+					if err != nil {
+						t.Fatal(err)
+					}
+					err = bottle.Close(t.Context())
+					if err != nil {
+						t.Error(err)
+					}
+					return
+				}
+				var hinter *launch.BootError
+				if err == nil || err.Error() != test.want || !errors.As(err, &hinter) || !slices.Contains(hinter.HintLines(), boot) {
+					t.Errorf("Start() = %v, want %q with a hint", err, test.want)
+				}
+			})
+			w.nothingLeft()
+		})
+	}
+}
+
+// Nobody waits for longer than mage does, even for a tool that never answers.
+func TestTeardownIsBounded(t *testing.T) {
+	t.Parallel()
+	w := quiet(t)
+	synctest.Test(t, func(t *testing.T) {
+		w.stuck = make(chan struct{})
+		bottle, err := w.start(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.block = "delete"
+		begin := time.Now()
+		err = bottle.Close(t.Context())
+		if took := time.Since(begin); took != launch.TeardownTimeout || took >= 5*time.Second {
+			t.Errorf("Close took %s", took)
+		}
+		want := "demo-aaaaa was not removed completely: undoing the machine and the bundle: " +
+			"undoing the machine bottle-demo-aaaaa: delete: context deadline exceeded"
+		if err == nil || err.Error() != want {
+			t.Errorf("Close() = %v, want %q", err, want)
+		}
+	})
+	if w.instance(state.StatusFile) == nil {
+		t.Error("the leftover is not listed")
+	}
+}

@@ -1,0 +1,344 @@
+package launch_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"bottle.internal/internal/event"
+	"bottle.internal/internal/guest"
+	"bottle.internal/internal/launch"
+	"bottle.internal/internal/plan"
+	"bottle.internal/internal/secret"
+	"bottle.internal/internal/state"
+	"bottle.internal/pkg/smolvm"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var errInjected = errors.New("injected failure")
+
+// world plays everything that a launch has effects on. It keeps what exists, and checks
+// at every call that what must exist at that moment does.
+type world struct {
+	t     *testing.T
+	state *state.Root
+	plan  plan.Plan
+
+	fail  string        // this step fails
+	block string        // this step waits for the end of its context
+	stuck chan struct{} // closed when it waits
+
+	mu       sync.Mutex
+	calls    []string        // in order
+	exists   map[string]bool // what has to be undone
+	argv     []string        // every word that a process list would have shown
+	archives []string        // what provisioning sent on stdin
+	spec     launch.SidecarSpec
+	gateAddr string
+
+	health func(ctx context.Context, call int) (int, error)                // nil: fine at once
+	agent  func(ctx context.Context, o smolvm.ExecOptions) (string, error) // nil: exit 0; returns the frame's text
+	asked  int
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	root, err := state.OpenRoot(filepath.Join(shortDir(t), "bottle"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &world{t: t, state: root, plan: demoPlan(), exists: map[string]bool{}, stuck: make(chan struct{})}
+}
+
+// shortDir is a directory whose path leaves room for the name of a socket.
+func shortDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "bl-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
+}
+
+const (
+	envValue    = "host-value-a1b2c3"
+	answerValue = "answer-value-d4e5f6"
+	literal     = "literal-value-071829"
+	prompt      = "the prompt's very own words\n"
+)
+
+func demoPlan() plan.Plan {
+	return plan.Plan{
+		Identity: "demo-aaaaa", Agent: "demo", Bottle: "dev", Command: []string{"bottle-demo", "--loud"},
+		Workdir: "/home/agent/work", Prompt: plan.Prompt{Text: prompt, Guest: "/home/agent/.bottle/prompt.md"},
+		Env: []plan.Env{
+			{Name: "FROM_HOST", Source: "host", From: "X"},
+			{Name: "ASKED", Source: "prompt", From: "what?"},
+			{Name: "LITERAL", Source: "literal", Value: literal},
+			{Name: "CANARY", Source: plan.SourceLaunch},
+		},
+		VM:       plan.VM{Name: "bottle-demo-aaaaa", Tool: "smolvm", Version: "1.9.3", CPUs: 1, MemoryMiB: 512, DiskGiB: 10},
+		Daemons:  []string{"firewall"},
+		Ports:    []plan.Port{{Daemon: "firewall", Guest: plan.PortFirewall}, {Daemon: "git-gate", Guest: plan.PortGitGate}},
+		Firewall: plan.Firewall{Engine: "builtin", Hosts: []plan.Host{{Host: "echo.bottle.test", Port: 443, Scheme: "https", Private: true}}},
+		Echo:     []string{"echo.bottle.test", "unlisted.bottle.test"},
+		Labels:   map[string]string{"bottle.identity": "demo-aaaaa"},
+	}
+}
+
+func (w *world) deps() launch.Deps {
+	return launch.Deps{
+		Machine: fakeMachine{w}, Tool: smolvm.Tool{Name: "smolvm", Path: "/bin/true", Version: smolvm.Version{Major: 1, Minor: 9, Patch: 3}},
+		Sidecars: fakeSidecars{w},
+		Artifact: func(ctx context.Context) (launch.Artifact, error) {
+			return launch.Artifact{Path: "/cache/x.smolmachine"}, w.step(ctx, "artifact")
+		},
+		Values:  map[string]secret.Value{"FROM_HOST": secret.New(envValue), "ASKED": secret.New(answerValue)},
+		Prompt:  []byte(prompt),
+		State:   w.state,
+		Release: func() error { return w.undoStep(context.Background(), "release", "") },
+		Events:  event.Discard(), PID: os.Getpid(), Now: time.Now,
+	}
+}
+
+func (w *world) start(ctx context.Context) (*launch.Bottle, error) {
+	return launch.Start(ctx, w.plan, w.deps())
+}
+
+// step is one effect of a launch: it happens, fails, or hangs.
+func (w *world) step(ctx context.Context, name string) error {
+	w.mu.Lock()
+	w.calls = append(w.calls, name)
+	w.mu.Unlock()
+	if name == w.block {
+		close(w.stuck)
+		<-ctx.Done()
+		return fmt.Errorf("%s: %w", name, ctx.Err())
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if name == w.fail {
+		return errInjected
+	}
+	return nil
+}
+
+// undoStep takes thing away. ctx must still be alive: a teardown outlives a ^C.
+func (w *world) undoStep(ctx context.Context, name, thing string) error {
+	if err := ctx.Err(); err != nil {
+		w.t.Errorf("%s is called with a context that has ended: %v", name, err)
+	}
+	if w.instance("") == nil {
+		w.t.Errorf("at %s the instance is not listed any more", name)
+	}
+	err := w.step(ctx, name)
+	if err == nil {
+		w.set(thing, false)
+	}
+	return err
+}
+
+func (w *world) set(thing string, there bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.exists, thing)
+	if there {
+		w.exists[thing] = true
+	}
+}
+
+func (w *world) record(words ...string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.argv = append(w.argv, words...)
+}
+
+func (w *world) called() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.calls)
+}
+
+// instance is the directory entry name of the instance, or nil when it is gone.
+func (w *world) instance(name string) os.FileInfo {
+	info, err := os.Lstat(filepath.Join(w.state.Dir(), w.plan.Identity, name))
+	if err != nil {
+		return nil
+	}
+	return info
+}
+
+func (w *world) sockets() []string {
+	found, err := filepath.Glob(filepath.Join(w.state.Dir(), w.plan.Identity, state.SocketDir, "*.sock"))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return found
+}
+
+// nothingLeft fails the test when anything of a launch still exists.
+func (w *world) nothingLeft() {
+	w.t.Helper()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.exists) > 0 {
+		w.t.Errorf("left: %v", w.exists)
+	}
+	entries, err := os.ReadDir(w.state.Dir())
+	if err != nil || len(entries) > 0 {
+		w.t.Errorf("the state directory holds %v, %v", entries, err)
+	}
+	if released := strings.Count(strings.Join(w.calls, " "), "release"); released != 1 {
+		w.t.Errorf("released %d times", released)
+	}
+}
+
+type fakeMachine struct{ w *world }
+
+func (m fakeMachine) Create(ctx context.Context, o smolvm.CreateOptions) error {
+	m.w.record(fmt.Sprintf("%+v", o))
+	for _, socket := range o.Sockets {
+		if info, err := os.Lstat(socket.Host); err != nil || info.Mode()&os.ModeSocket == 0 || info.Mode().Perm() != 0o600 {
+			m.w.t.Errorf("at create, socket %s is %v, %v", socket.Host, info, err)
+		}
+	}
+	m.w.set("machine", true) // even if it fails: half of it may be there
+	return m.w.step(ctx, "create")
+}
+
+func (m fakeMachine) Start(ctx context.Context, name string) error {
+	m.w.record(name)
+	return m.w.step(ctx, "start")
+}
+
+func (m fakeMachine) WaitReady(ctx context.Context, name string) error {
+	m.w.record(name)
+	return m.w.step(ctx, "ready")
+}
+
+func (m fakeMachine) Delete(ctx context.Context, name string) error {
+	m.w.record(name)
+	if len(m.w.plan.Ports) != len(m.w.sockets()) {
+		m.w.t.Error("the sockets went before the machine")
+	}
+	return m.w.undoStep(ctx, "delete", "machine")
+}
+
+func (m fakeMachine) Exec(ctx context.Context, o smolvm.ExecOptions) (int, error) {
+	m.w.record(o.Name, o.Workdir)
+	m.w.record(o.Command...)
+	var stdin []byte
+	words := strings.Join(o.Command, " ")
+	switch {
+	case strings.Contains(words, " health "):
+		return m.w.healthCheck(ctx)
+	case strings.Contains(words, " winsize "):
+		return 0, m.w.step(ctx, strings.Join(o.Command[3:], "x"))
+	case strings.Contains(words, "-- bottle-demo"):
+		return m.w.runAgent(ctx, o)
+	case strings.Contains(words, " tar "):
+		stdin, _ = io.ReadAll(o.Stdin)
+		m.w.mu.Lock()
+		m.w.archives = append(m.w.archives, string(stdin))
+		m.w.mu.Unlock()
+		if err := m.w.step(ctx, "files"); err != nil {
+			return -1, err
+		}
+	default:
+		if err := m.w.step(ctx, "command"); err != nil {
+			return -1, err
+		}
+	}
+	_, err := io.WriteString(o.Stderr, frame(o, 0))
+	return 0, err
+}
+
+// frame is what bottle-guest prints for its caller at the end.
+func frame(o smolvm.ExecOptions, code int) string {
+	at := slices.Index(o.Command, "--nonce")
+	return guest.Frame(guest.Nonce(o.Command[at+1]), code)
+}
+
+func (w *world) healthCheck(ctx context.Context) (int, error) {
+	if err := w.step(ctx, "health"); err != nil {
+		return -1, err
+	}
+	w.mu.Lock()
+	w.asked++
+	call := w.asked
+	w.mu.Unlock()
+	if w.health == nil {
+		return 0, nil
+	}
+	return w.health(ctx, call)
+}
+
+func (w *world) runAgent(ctx context.Context, o smolvm.ExecOptions) (int, error) {
+	if err := w.step(ctx, "agent"); err != nil {
+		return -1, err
+	}
+	out := o.Stderr
+	if o.TTY {
+		out = o.Stdout
+	}
+	text := frame(o, 0)
+	if w.agent != nil {
+		var err error
+		if text, err = w.agent(ctx, o); err != nil {
+			_, _ = io.WriteString(out, text)
+			return -1, err
+		}
+	}
+	_, err := io.WriteString(out, text)
+	return 0, err
+}
+
+type fakeSidecars struct{ w *world }
+
+func (s fakeSidecars) Start(ctx context.Context, spec launch.SidecarSpec) (launch.Sidecar, error) {
+	s.w.mu.Lock()
+	s.w.spec = spec
+	s.w.mu.Unlock()
+	if err := s.w.step(ctx, "bundle"); err != nil {
+		return nil, err // a Start that fails leaves nothing behind
+	}
+	s.w.set("bundle", true)
+	_, _ = io.WriteString(spec.Log, "firewall| {\"event\":\"allow\",\"host\":\"echo.bottle.test\",\"port\":443}\n")
+	return fakeSidecar{s.w}, nil
+}
+
+type fakeSidecar struct{ w *world }
+
+func (s fakeSidecar) Gate() string {
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
+	return s.w.gateAddr
+}
+
+func (s fakeSidecar) Reach(context.Context, string) error { return nil }
+
+func (s fakeSidecar) Close(ctx context.Context) error {
+	if len(s.w.plan.Ports) != len(s.w.sockets()) {
+		s.w.t.Error("the sockets went before the bundle")
+	}
+	return s.w.undoStep(ctx, "close", "bundle")
+}
+
+// output collects what the agent's streams got.
+type output struct{ stdout, stderr bytes.Buffer }
+
+func (o *output) stdio() launch.Stdio { return launch.Stdio{Stdout: &o.stdout, Stderr: &o.stderr} }

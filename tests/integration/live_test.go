@@ -1,0 +1,290 @@
+//go:build integration
+
+package integration
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/moby/moby/client"
+	"github.com/testcontainers/testcontainers-go"
+	tcexec "github.com/testcontainers/testcontainers-go/exec"
+	"github.com/testcontainers/testcontainers-go/network"
+	"github.com/testcontainers/testcontainers-go/wait"
+
+	"bottle.internal/pkg/bundle"
+	"bottle.internal/tests/integration/rig"
+)
+
+const (
+	sharedAgent = "it-probed"
+	guestProbe  = "/home/agent/probe"
+	proxy       = "127.0.0.1:8888"
+)
+
+// live is the bottle that the probes share, with an upstream in its network.
+type live struct {
+	*world
+	id       string
+	process  *process
+	upstream *testcontainers.DockerContainer
+	cmdlines sampler
+	err      error
+}
+
+// theBottle starts it with the first test that asks.
+func theBottle(t *testing.T) *live {
+	t.Helper()
+	setup(t)
+	l := shared.live()
+	if l.err != nil {
+		t.Fatalf("the shared bottle: %v", l.err)
+	}
+	return l
+}
+
+func startShared(w *world) *live {
+	l := &live{world: w}
+	ctx := context.Background()
+	l.cmdlines.start()
+	var err error
+	if l.process, err = w.start(nil, "start", sharedAgent, "--yes"); err != nil {
+		l.err = err
+		return l
+	}
+	// Pushed first, so that it is closed after the upstream has left its network.
+	shared.close = append(shared.close, func() error { l.process.finish(); return l.endedWell() })
+	if l.err = l.up(); l.err != nil {
+		return l
+	}
+	l.cmdlines.stop()
+	l.upstream, l.err = l.startUpstream(ctx)
+	if l.upstream != nil {
+		shared.close = append(shared.close, func() error {
+			return testcontainers.TerminateContainer(l.upstream, testcontainers.StopTimeout(0))
+		})
+	}
+	if l.err != nil {
+		return l
+	}
+	l.err = l.bringProbe(ctx)
+	return l
+}
+
+// up waits until the agent has spoken.
+func (l *live) up() error {
+	for begin := time.Now(); time.Since(begin) < 4*time.Minute; time.Sleep(20 * time.Millisecond) {
+		if strings.Contains(l.process.stdout.String(), "the agent is up") {
+			l.id = rig.Identity(l.process.stderr.String())
+			return nil
+		}
+		select {
+		case <-l.process.ended:
+			return fmt.Errorf("it ended with %d:\n%s", l.process.code, l.process)
+		default:
+		}
+	}
+	return fmt.Errorf("it did not start in time:\n%s", l.process)
+}
+
+func (l *live) endedWell() error {
+	if l.process.code != 130 {
+		return fmt.Errorf("the shared bottle ended with %d, want 130 after a signal:\n%s", l.process.code, l.process)
+	}
+	return nil
+}
+
+// startUpstream adds a container that is alive under several names, of which the
+// manifest lists some.
+func (l *live) startUpstream(ctx context.Context) (*testcontainers.DockerContainer, error) {
+	dir, err := os.MkdirTemp(l.Dir, "image-")
+	if err != nil {
+		return nil, err
+	}
+	program, err := os.ReadFile(l.probe)
+	if err != nil {
+		return nil, err
+	}
+	dockerfile := "FROM scratch\nCOPY probe /probe\nENTRYPOINT [\"/probe\"]\n"
+	if err := errors.Join(os.WriteFile(dir+"/probe", program, 0o755), os.WriteFile(dir+"/Dockerfile", []byte(dockerfile), 0o600)); err != nil {
+		return nil, err
+	}
+	names := []string{"up.bottle.test", "plain.bottle.test", "alive.bottle.test"}
+	return testcontainers.Run(ctx, "",
+		testcontainers.WithDockerfile(testcontainers.FromDockerfile{Context: dir, Repo: "bottle-it-probe", Tag: "run"}),
+		network.WithNetworkName(names, bundle.KindNetwork.Name(l.id)),
+		testcontainers.WithCmd(append([]string{"serve"}, names...)...),
+		testcontainers.WithLabels(map[string]string{"bottle.test": "integration"}),
+		testcontainers.WithWaitStrategy(wait.ForLog("ready").WithStartupTimeout(time.Minute)),
+	)
+}
+
+// bringProbe sends the program through `bottle exec`, which is a test of its stdin.
+func (l *live) bringProbe(ctx context.Context) error {
+	program, err := os.ReadFile(l.probe)
+	if err != nil {
+		return err
+	}
+	p, err := l.start(bytes.NewReader(program), "exec", l.id, "--", "sh", "-c", "cat >"+guestProbe+" && chmod 755 "+guestProbe)
+	if err != nil {
+		return err
+	}
+	select {
+	case <-p.ended:
+	case <-time.After(time.Minute):
+		p.finish()
+	}
+	if p.code != 0 {
+		return fmt.Errorf("sending the probe: exit %d: %s", p.code, p)
+	}
+	return ctx.Err()
+}
+
+// exec runs a command in the guest as the agent.
+func (l *live) exec(t *testing.T, command ...string) rig.Result {
+	t.Helper()
+	return l.bottle(t, append([]string{"exec", l.id, "--"}, command...)...)
+}
+
+// sh is exec of a script that must succeed; it returns what it printed.
+func (l *live) sh(t *testing.T, script string) string {
+	t.Helper()
+	return strings.TrimSpace(l.good(t, "exec", l.id, "--", "sh", "-c", script).Stdout)
+}
+
+// probeGuest runs the probe in the guest and returns its lines.
+func (l *live) probeGuest(t *testing.T, args ...string) string {
+	t.Helper()
+	result := l.exec(t, append([]string{guestProbe}, args...)...)
+	if result.Code != 0 {
+		t.Fatalf("probe %s: %s", strings.Join(args, " "), result)
+	}
+	return strings.TrimSpace(result.Stdout)
+}
+
+// probeBeside runs the probe in the upstream's container, which shares the bundle's
+// network.
+func (l *live) probeBeside(t *testing.T, args ...string) string {
+	t.Helper()
+	code, out, err := l.upstream.Exec(t.Context(), append([]string{"/probe"}, args...), tcexec.Multiplexed())
+	if err != nil {
+		t.Fatal(err)
+	}
+	said, err := io.ReadAll(out)
+	if err != nil || code != 0 {
+		t.Fatalf("probe %s: exit %d, %v: %s", strings.Join(args, " "), code, err, said)
+	}
+	return strings.TrimSpace(string(said))
+}
+
+// probeHost runs the probe on the host.
+func (l *live) probeHost(t *testing.T, change func(*exec.Cmd), args ...string) string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), l.probe, args...)
+	cmd.Dir = "/"
+	if change != nil {
+		change(cmd)
+	}
+	said, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("probe %s: %v: %s", strings.Join(args, " "), err, said)
+	}
+	return strings.TrimSpace(string(said))
+}
+
+// seen is what the upstream has counted.
+type seen struct {
+	Accepted map[string]int `json:"accepted"`
+	Names    map[string]int `json:"names"`
+	Requests int            `json:"requests"`
+}
+
+func (l *live) seen(t *testing.T) seen {
+	t.Helper()
+	var s seen
+	if err := json.Unmarshal([]byte(l.probeBeside(t, "counts")), &s); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// container inspects one of the bottle's own.
+func (l *live) container(t *testing.T) client.ContainerInspectResult {
+	t.Helper()
+	result, err := l.engine.ContainerInspect(t.Context(), bundle.KindBundle.Name(l.id), client.ContainerInspectOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return result
+}
+
+// reachableFromBundle proves that a target is alive for the one who must refuse it.
+func (l *live) reachableFromBundle(t *testing.T, target string) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "docker", "exec", bundle.KindBundle.Name(l.id), bundle.Program, "dial", target)
+	if said, err := cmd.CombinedOutput(); err != nil || !strings.HasPrefix(string(said), "ok ") {
+		t.Fatalf("the control: %s from the bundle: %s, %v", target, said, err)
+	}
+}
+
+// sampler looks at every command line of the machine while it runs.
+type sampler struct {
+	mu     sync.Mutex
+	seen   map[string]int // command line by how often
+	rounds int
+	quit   chan struct{}
+	done   sync.WaitGroup
+}
+
+func (s *sampler) start() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.seen == nil {
+		s.seen = map[string]int{}
+	}
+	s.quit = make(chan struct{})
+	s.done.Go(func() {
+		for {
+			lines := rig.CommandLines()
+			s.mu.Lock()
+			s.rounds++
+			for _, line := range lines {
+				s.seen[line]++
+			}
+			s.mu.Unlock()
+			select {
+			case <-s.quit:
+				return
+			case <-time.After(2 * time.Millisecond):
+			}
+		}
+	})
+}
+
+func (s *sampler) stop() {
+	close(s.quit)
+	s.done.Wait()
+}
+
+// with returns the command lines that contain text.
+func (s *sampler) with(text string) []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var found []string
+	for line := range s.seen {
+		if strings.Contains(line, text) {
+			found = append(found, line)
+		}
+	}
+	return found
+}

@@ -1,0 +1,164 @@
+package main
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/big"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// The upstream's ports. All of them are alive; the manifest declares some.
+const (
+	httpPort   = "80"
+	tlsPort    = "443"
+	duplexPort = "8444"
+	hiddenPort = "8443" // alive, and in no route
+	countsPort = "9999"
+)
+
+// tallies is what the upstream has seen.
+type tallies struct {
+	mu       sync.Mutex
+	Accepted map[string]int `json:"accepted"` // connections by port
+	Names    map[string]int `json:"names"`    // TLS names asked for
+	Requests int            `json:"requests"`
+}
+
+func (t *tallies) add(change func(*tallies)) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	change(t)
+}
+
+// counted is a listener that counts.
+type counted struct {
+	net.Listener
+	port string
+	seen *tallies
+}
+
+func (c counted) Accept() (net.Conn, error) {
+	conn, err := c.Listener.Accept()
+	if err == nil {
+		c.seen.add(func(t *tallies) { t.Accepted[c.port]++ })
+	}
+	return conn, err
+}
+
+func serve(names []string) error {
+	seen := &tallies{Accepted: map[string]int{}, Names: map[string]int{}}
+	config, err := certificate(names, seen)
+	if err != nil {
+		return err
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /bytes/{size}", func(w http.ResponseWriter, r *http.Request) {
+		size, err := strconv.ParseInt(r.PathValue("size"), 10, 64)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		seen.add(func(t *tallies) { t.Requests++ })
+		w.Header().Set("Content-Length", r.PathValue("size"))
+		_, _ = io.CopyN(w, newPattern(uint64(size)), size)
+	})
+	failed := make(chan error, 5)
+	listen := func(port string, run func(net.Listener) error) error {
+		listener, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", ":"+port)
+		if err == nil {
+			go func() { failed <- run(counted{listener, port, seen}) }()
+		}
+		return err
+	}
+	web := func(l net.Listener) error { return http.Serve(l, mux) }
+	secure := func(l net.Listener) error { return http.Serve(tls.NewListener(l, config), mux) }
+	both := func(l net.Listener) error { return serveDuplex(tls.NewListener(l, config)) }
+	report := func(l net.Listener) error { return http.Serve(l, http.HandlerFunc(seen.show)) }
+	for port, run := range map[string]func(net.Listener) error{
+		httpPort: web, tlsPort: secure, hiddenPort: secure, duplexPort: both, countsPort: report,
+	} {
+		if err := listen(port, run); err != nil {
+			return err
+		}
+	}
+	fmt.Println("ready")
+	return <-failed
+}
+
+func (t *tallies) show(w http.ResponseWriter, _ *http.Request) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	_ = json.NewEncoder(w).Encode(t)
+}
+
+// counts is run inside the upstream's container.
+func counts([]string) error {
+	response, err := http.Get("http://127.0.0.1:" + countsPort + "/")
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	_, err = io.Copy(os.Stdout, response.Body)
+	return err
+}
+
+// serveDuplex reads until the client half-closes, says what arrived, and only then sends
+// as much as the client asked for in its first eight bytes.
+func serveDuplex(listener net.Listener) error {
+	for {
+		conn, err := listener.Accept()
+		if err != nil {
+			return err
+		}
+		go func() {
+			defer conn.Close()
+			var want [16]byte
+			if _, err := io.ReadFull(conn, want[:]); err != nil {
+				return
+			}
+			size, err := strconv.ParseInt(string(want[:]), 16, 64)
+			if err != nil {
+				return
+			}
+			got := newMeter()
+			if _, err := io.Copy(got, conn); err != nil {
+				return
+			}
+			_, _ = fmt.Fprintf(conn, "%s\n", hex.EncodeToString(got.hash.Sum(nil)))
+			_, _ = io.CopyN(conn, newPattern(uint64(size)), size)
+		}()
+	}
+}
+
+// certificate makes a self-signed one: whom the guest trusts is not the question here.
+func certificate(names []string, seen *tallies) (*tls.Config, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: names, NotAfter: time.Now().Add(24 * time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		return nil, err
+	}
+	return &tls.Config{
+		Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}},
+		GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+			seen.add(func(t *tallies) { t.Names[hello.ServerName]++ })
+			return nil, nil
+		},
+	}, nil
+}
