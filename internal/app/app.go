@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
@@ -89,8 +90,8 @@ func New(config Config) (*App, error) {
 }
 
 func (c Config) getenv(name string) string {
-	for i := len(c.Environ) - 1; i >= 0; i-- {
-		if value, ok := strings.CutPrefix(c.Environ[i], name+"="); ok {
+	for _, v := range slices.Backward(c.Environ) {
+		if value, ok := strings.CutPrefix(v, name+"="); ok {
 			return value
 		}
 	}

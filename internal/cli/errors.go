@@ -36,19 +36,24 @@ func exitWith(code int) error {
 	return &guestExit{code}
 }
 
-// report prints an error for a person and returns the exit code it stands for.
+// report prints an error for a person and returns the exit code it stands for. What a
+// bottle left behind is told whatever else happened.
 func report(stderr io.Writer, err error) int {
 	if err == nil {
 		return exitOK
 	}
-	if guest := (*guestExit)(nil); errors.As(err, &guest) {
-		return guest.code
-	}
-	if errors.Is(err, context.Canceled) {
+	guest, leftover := (*guestExit)(nil), (*launch.LeftoverError)(nil)
+	passed, interrupted := errors.As(err, &guest), errors.Is(err, context.Canceled)
+	if interrupted && !passed {
 		fmt.Fprintln(stderr, "bottle: interrupted")
-		if leftover := (*launch.LeftoverError)(nil); errors.As(err, &leftover) {
-			explain(stderr, leftover)
-		}
+	}
+	if (passed || interrupted) && errors.As(err, &leftover) {
+		explain(stderr, leftover)
+	}
+	switch {
+	case passed:
+		return guest.code
+	case interrupted:
 		return exitInterrupted
 	}
 	explain(stderr, err)
@@ -79,7 +84,7 @@ func hints(err error, found []string) []string {
 	case interface{ Unwrap() error }:
 		found = hints(wrapper.Unwrap(), found)
 	}
-	if hinter, ok := err.(interface{ HintLines() []string }); ok { //nolint:errorlint // the same
+	if hinter, ok := err.(interface{ HintLines() []string }); ok {
 		for _, hint := range hinter.HintLines() {
 			if !slices.Contains(found, hint) {
 				found = append(found, hint)

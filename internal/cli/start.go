@@ -112,10 +112,10 @@ func (s *session) start(ctx context.Context, p plan.Plan) error {
 	})
 	closeErr := bottle.Close(context.WithoutCancel(ctx))
 	fmt.Fprint(s.Stderr, bottle.Receipt())
-	if err := errors.Join(runErr, closeErr); err != nil {
-		return err
+	if runErr != nil {
+		return errors.Join(runErr, closeErr)
 	}
-	return exitWith(code)
+	return errors.Join(exitWith(code), closeErr)
 }
 
 func planCommand() command {

@@ -8,6 +8,7 @@ package execx
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,8 +25,15 @@ import (
 // DefaultGrace is the time between SIGINT and SIGKILL when Cmd.Grace is zero.
 const DefaultGrace = 2 * time.Second
 
+// drainTime bounds the wait for the output of a program that has exited: whoever reads
+// it may be slow, but a stray grandchild must not keep us for ever.
+const drainTime = 30 * time.Second
+
 // ErrNotFound is returned by Find and wrapped when a program does not exist.
 var ErrNotFound = exec.ErrNotFound
+
+// ErrWaitDelay is wrapped when a program ended but something kept its output open.
+var ErrWaitDelay = exec.ErrWaitDelay
 
 // Cmd describes one run of a program.
 type Cmd struct {
@@ -40,6 +48,9 @@ type Cmd struct {
 	Redact []secret.Value // replaced in the stderr tail of an error
 	Files  []*os.File     // inherited as fd 3, 4, ...
 
+	// LeavesDaemon says that the program may leave one behind that holds our pipes: after
+	// its exit the output is waited for no longer than Grace.
+	LeavesDaemon bool
 	// KeepGroup leaves the child in our process group and session. A program that
 	// shares our terminal needs that: a background group may not read from it.
 	KeepGroup bool
@@ -80,6 +91,7 @@ type Process struct {
 	name   string
 	tail   *tail
 	redact []secret.Value
+	kill   *time.Timer // set by a cancelled context; read after Wait
 }
 
 // Start starts the program and returns at once.
@@ -88,7 +100,7 @@ func Start(ctx context.Context, cmd Cmd) (*Process, error) {
 		return nil, fmt.Errorf("starting %s: %w", filepath.Base(cmd.Path), context.Cause(ctx))
 	}
 	process := &Process{ctx: ctx, name: filepath.Base(cmd.Path), tail: &tail{}, redact: cmd.Redact}
-	c := exec.CommandContext(ctx, cmd.Path, cmd.Args...) //nolint:gosec // G204: running programs is this package's purpose
+	c := exec.CommandContext(ctx, cmd.Path, cmd.Args...)
 	c.Env = cmd.Env
 	if c.Env == nil {
 		c.Env = []string{}
@@ -102,11 +114,15 @@ func Start(ctx context.Context, cmd Cmd) (*Process, error) {
 		}
 	}
 	c.SysProcAttr = sysProcAttr(cmd)
-	c.WaitDelay = cmd.Grace
-	if c.WaitDelay == 0 {
-		c.WaitDelay = DefaultGrace
+	grace := cmp.Or(cmd.Grace, DefaultGrace)
+	c.WaitDelay = grace + drainTime
+	if cmd.LeavesDaemon {
+		c.WaitDelay = grace
 	}
-	c.Cancel = func() error { return process.Signal(syscall.SIGINT) }
+	c.Cancel = func() error {
+		process.kill = time.AfterFunc(grace, func() { killGroup(c) })
+		return process.Signal(syscall.SIGINT)
+	}
 	process.cmd = c
 	if err := c.Start(); err != nil {
 		return nil, fmt.Errorf("starting %s: %w", process.name, err)
@@ -126,7 +142,8 @@ func (p *Process) Signal(signal syscall.Signal) error {
 // group is killed; otherwise a program may leave a daemon behind.
 func (p *Process) Wait() error {
 	err := p.cmd.Wait()
-	if p.ctx.Err() != nil {
+	if p.kill != nil {
+		p.kill.Stop()
 		killGroup(p.cmd)
 	}
 	if err == nil {
@@ -148,7 +165,7 @@ func (p *Process) Wait() error {
 // StartDetached starts a program in a session of its own that outlives this process,
 // and does not wait for it. Output goes to the given file, or nowhere.
 func StartDetached(cmd Cmd, output *os.File) (pid int, err error) {
-	c := exec.Command(cmd.Path, cmd.Args...) //nolint:gosec,noctx // detached on purpose: no context ends it
+	c := exec.Command(cmd.Path, cmd.Args...) //nolint:noctx // detached on purpose: no context ends it
 	c.Env = cmd.Env
 	if c.Env == nil {
 		c.Env = []string{}
@@ -162,8 +179,7 @@ func StartDetached(cmd Cmd, output *os.File) (pid int, err error) {
 		return 0, fmt.Errorf("starting %s: %w", filepath.Base(cmd.Path), err)
 	}
 	pid = c.Process.Pid
-	// Release keeps no zombie-reaping duty: the child is init's when we end, and while
-	// we live a goroutine reaps it.
+	// While we live, somebody must reap it; afterwards that is init's duty.
 	go func() { _ = c.Wait() }()
 	return pid, nil
 }

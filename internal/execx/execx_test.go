@@ -109,6 +109,39 @@ func alive(pid int) bool {
 	return !strings.HasPrefix(after, "Z")
 }
 
+// slowWriter reads what a program says at its leisure.
+type slowWriter struct{ got int }
+
+func (w *slowWriter) Write(p []byte) (int, error) {
+	time.Sleep(3 * time.Millisecond)
+	w.got += len(p)
+	return len(p), nil
+}
+
+func TestASlowReaderLosesNothing(t *testing.T) {
+	t.Parallel()
+	var reader slowWriter
+	cmd := shell("head -c 1000000 /dev/zero")
+	cmd.Stdout, cmd.Grace = &reader, 10*time.Millisecond
+	if err := execx.Run(t.Context(), cmd); err != nil || reader.got != 1000000 {
+		t.Errorf("read %d bytes, %v", reader.got, err)
+	}
+}
+
+func TestADaemonThatHoldsThePipesKeepsNobody(t *testing.T) {
+	t.Parallel()
+	cmd := shell("sleep 20 & echo started")
+	cmd.LeavesDaemon, cmd.Grace = true, 50*time.Millisecond
+	start := time.Now()
+	out, err := execx.Output(t.Context(), cmd)
+	if string(out) != "started\n" || !errors.Is(err, execx.ErrWaitDelay) {
+		t.Errorf("Output() = %q, %v", out, err)
+	}
+	if took := time.Since(start); took > 10*time.Second {
+		t.Errorf("it took %s", took)
+	}
+}
+
 func TestNotFound(t *testing.T) {
 	t.Parallel()
 	if _, err := execx.Find("no-such-program-of-ours"); !errors.Is(err, execx.ErrNotFound) {

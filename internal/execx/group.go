@@ -17,5 +17,7 @@ func signalGroup(cmd *exec.Cmd, signal syscall.Signal) error {
 func killGroup(cmd *exec.Cmd) {
 	if cmd.SysProcAttr.Setpgid {
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+		return
 	}
+	_ = cmd.Process.Kill() // knows whether the process was reaped
 }

@@ -73,6 +73,9 @@ func checkListen(listen string) error {
 }
 
 func run(ctx context.Context, o options, stdout io.Writer) error {
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP) // first: it would end a program that does not listen yet
+	defer signal.Stop(hup)
 	policy, err := loadDir(o.config)
 	if err != nil {
 		return err
@@ -81,9 +84,6 @@ func run(ctx context.Context, o options, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	hup := make(chan os.Signal, 1)
-	signal.Notify(hup, syscall.SIGHUP)
-	defer signal.Stop(hup)
 	var config net.ListenConfig
 	listener, err := config.Listen(ctx, "tcp", o.listen)
 	if err != nil {

@@ -97,7 +97,6 @@ func (p pipe) run() string {
 	for {
 		n, err := p.src.Read(buffer)
 		if n > 0 {
-			p.touch()
 			if _, err := p.write(buffer[:n]); err != nil {
 				return "one side stopped reading"
 			}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 )
 
@@ -69,7 +70,7 @@ func (f *FrameFilter) Result(toolCode int, toolErr error) (int, error) {
 func (f *FrameFilter) filter(p []byte, last bool) error {
 	data := p
 	if len(f.held) > 0 {
-		data = append(f.held, p...)
+		data = slices.Concat(f.held, p)
 		f.held = nil
 	}
 	for len(data) > 0 {

@@ -70,14 +70,22 @@ func TestCheck(t *testing.T) {
 		item   string
 		want   string
 	}{
-		{"old Go", func(f *fakeHost) []string { f.programs["go"] = "go version go1.25.3 linux/amd64"; return nil }, host.Go,
-			"broken 1.25.3 Go 1.26 or newer is needed"},
-		{"development Go", func(f *fakeHost) []string { f.programs["go"] = "go version go1.27-devel linux/amd64"; return nil }, host.Go,
-			"ok 1.27 /usr/bin/go"},
-		{"engine stopped", func(f *fakeHost) []string { f.engine = false; return nil }, host.Docker,
-			"broken  the Docker Engine does not answer"},
-		{"engine refuses us", func(f *fakeHost) []string { f.noEngine = fmt.Errorf("dial: %w", syscall.EACCES); return nil }, host.Docker,
-			"broken  this user may not talk to the Docker Engine"},
+		{
+			"old Go", func(f *fakeHost) []string { f.programs["go"] = "go version go1.25.3 linux/amd64"; return nil }, host.Go,
+			"broken 1.25.3 Go 1.26 or newer is needed",
+		},
+		{
+			"development Go", func(f *fakeHost) []string { f.programs["go"] = "go version go1.27-devel linux/amd64"; return nil }, host.Go,
+			"ok 1.27 /usr/bin/go",
+		},
+		{
+			"engine stopped", func(f *fakeHost) []string { f.engine = false; return nil }, host.Docker,
+			"broken  the Docker Engine does not answer",
+		},
+		{
+			"engine refuses us", func(f *fakeHost) []string { f.noEngine = fmt.Errorf("dial: %w", syscall.EACCES); return nil }, host.Docker,
+			"broken  this user may not talk to the Docker Engine",
+		},
 		{"no modules", func(f *fakeHost) []string {
 			if err := os.RemoveAll(filepath.Join(f.root, "kernel/lib")); err != nil {
 				f.t.Fatal(err)
@@ -88,14 +96,22 @@ func TestCheck(t *testing.T) {
 			f.unpack(filepath.Join(f.root, "kernel"), "boot/vmlinuz-6.1.0-9-cloud-amd64", "lib/modules/6.1.0-9-cloud-amd64/x")
 			return nil
 		}, host.Kernel, "ok 6.1.0-56-cloud-amd64 ROOT/kernel"},
-		{"full disk", func(f *fakeHost) []string { f.free = 1 << 30; return nil }, host.Disk,
-			"broken  1.0 GiB free at /data, 2 GiB are needed"},
-		{"little disk", func(f *fakeHost) []string { f.free = 5 << 30; return nil }, host.Disk,
-			"ok  5.0 GiB free at /data, less than 10 GiB is tight"},
-		{"no smolvm", func(*fakeHost) []string { return nil }, host.Smolvm,
-			"missing optional  not installed: smolvm-lite takes its place"},
-		{"smolvm", func(f *fakeHost) []string { f.programs["smolvm"] = "smolvm 1.9.3"; return nil }, host.Smolvm,
-			"ok 1.9.3 /usr/bin/smolvm"},
+		{
+			"full disk", func(f *fakeHost) []string { f.free = 1 << 30; return nil }, host.Disk,
+			"broken  1.0 GiB free at /data, 2 GiB are needed",
+		},
+		{
+			"little disk", func(f *fakeHost) []string { f.free = 5 << 30; return nil }, host.Disk,
+			"ok  5.0 GiB free at /data, less than 10 GiB is tight",
+		},
+		{
+			"no smolvm", func(*fakeHost) []string { return nil }, host.Smolvm,
+			"missing optional  not installed: smolvm-lite takes its place",
+		},
+		{
+			"smolvm", func(f *fakeHost) []string { f.programs["smolvm"] = "smolvm 1.9.3"; return nil }, host.Smolvm,
+			"ok 1.9.3 /usr/bin/smolvm",
+		},
 		{"qemu beside smolvm", func(f *fakeHost) []string {
 			f.programs["smolvm"] = "smolvm 1.9.3"
 			delete(f.programs, "qemu-system-x86_64")
@@ -106,8 +122,10 @@ func TestCheck(t *testing.T) {
 			delete(f.programs, "qemu-system-x86_64")
 			return []string{"BOTTLE_SMOLVM=/opt/smolvm-lite"}
 		}, host.QEMU, "missing  qemu-system-x86_64 is not on PATH"},
-		{"wrong BOTTLE_SMOLVM", func(*fakeHost) []string { return []string{"BOTTLE_SMOLVM=/opt/vm"} }, host.Smolvm,
-			`broken  BOTTLE_SMOLVM names "/opt/vm", which is no program`},
+		{
+			"wrong BOTTLE_SMOLVM", func(*fakeHost) []string { return []string{"BOTTLE_SMOLVM=/opt/vm"} }, host.Smolvm,
+			`broken  BOTTLE_SMOLVM names "/opt/vm", which is no program`,
+		},
 		{"no kvm", func(f *fakeHost) []string {
 			if err := os.Remove(filepath.Join(f.root, "dev/kvm")); err != nil {
 				f.t.Fatal(err)
@@ -146,16 +164,26 @@ func TestDetect(t *testing.T) {
 		want    host.Platform
 	}{
 		"debian, root, container": {debian, func(*fakeHost) {}, host.Platform{host.Debian, "amd64", host.Root, host.NoManager}},
-		"debian-like": {"ID=raspbian\nID_LIKE=debian\n", func(f *fakeHost) { f.put("/run/systemd/system/x", "") },
-			host.Platform{host.Debian, "amd64", host.Root, host.Systemd}},
-		"ubuntu-like": {"ID=linuxmint\nID_LIKE=\"ubuntu debian\"\n", func(f *fakeHost) { f.uid = 1000 },
-			host.Platform{host.Ubuntu, "amd64", host.None, host.NoManager}},
-		"sudo": {"ID=ubuntu\nID_LIKE=debian\n", func(f *fakeHost) { f.uid = 1000; f.programs["sudo"] = "" },
-			host.Platform{host.Ubuntu, "amd64", host.Sudo, host.NoManager}},
-		"sudo that asks": {debian, func(f *fakeHost) { f.uid = 1000; f.programs["sudo"] = ""; f.fail = "sudo -n true" },
-			host.Platform{host.Debian, "amd64", host.None, host.NoManager}},
-		"sysv": {debian, func(f *fakeHost) { f.put("/proc/1/comm", "init\n"); f.put("/etc/init.d/docker", "") },
-			host.Platform{host.Debian, "amd64", host.Root, host.SysV}},
+		"debian-like": {
+			"ID=raspbian\nID_LIKE=debian\n", func(f *fakeHost) { f.put("/run/systemd/system/x", "") },
+			host.Platform{host.Debian, "amd64", host.Root, host.Systemd},
+		},
+		"ubuntu-like": {
+			"ID=linuxmint\nID_LIKE=\"ubuntu debian\"\n", func(f *fakeHost) { f.uid = 1000 },
+			host.Platform{host.Ubuntu, "amd64", host.None, host.NoManager},
+		},
+		"sudo": {
+			"ID=ubuntu\nID_LIKE=debian\n", func(f *fakeHost) { f.uid = 1000; f.programs["sudo"] = "" },
+			host.Platform{host.Ubuntu, "amd64", host.Sudo, host.NoManager},
+		},
+		"sudo that asks": {
+			debian, func(f *fakeHost) { f.uid = 1000; f.programs["sudo"] = ""; f.fail = "sudo -n true" },
+			host.Platform{host.Debian, "amd64", host.None, host.NoManager},
+		},
+		"sysv": {
+			debian, func(f *fakeHost) { f.put("/proc/1/comm", "init\n"); f.put("/etc/init.d/docker", "") },
+			host.Platform{host.Debian, "amd64", host.Root, host.SysV},
+		},
 		"fedora":  {"NAME=\"Fedora Linux\"\nID=fedora\n", func(*fakeHost) {}, host.Platform{host.Fedora, "amd64", host.Root, host.NoManager}},
 		"unknown": {"", func(*fakeHost) {}, host.Platform{host.Other, "amd64", host.Root, host.NoManager}},
 		"mac":     {"", func(f *fakeHost) { f.goos = "darwin" }, host.Platform{host.Darwin, "amd64", host.None, host.NoManager}},

@@ -103,8 +103,7 @@ func (o Options) startDocker(ctx context.Context, step Step, p Platform) error {
 		if err != nil {
 			return err
 		}
-		err = o.System.Start(step.Commands[0], log)
-		if err = errors.Join(err, log.Close()); err != nil {
+		if err := errors.Join(o.System.Start(step.Commands[0], log), log.Close()); err != nil {
 			return err
 		}
 	} else if err := o.runAll(ctx, step.Commands); err != nil {

@@ -174,8 +174,10 @@ func TestInstallErrors(t *testing.T) {
 		want   string
 	}{
 		{"apt fails", func(f *fakeHost) { f.fail = "env DEBIAN" }, "setting up packages: env: exit status 100"},
-		{"download fails", func(f *fakeHost) { f.fail = "apt-get download" },
-			"setting up kernel: downloading linux-image-6.1.0-56-cloud-amd64: apt-get: exit status 100"},
+		{
+			"download fails", func(f *fakeHost) { f.fail = "apt-get download" },
+			"setting up kernel: downloading linux-image-6.1.0-56-cloud-amd64: apt-get: exit status 100",
+		},
 		{"no such package", func(f *fakeHost) { f.fail = "apt-cache" }, "setting up kernel: looking for linux-image-cloud-amd64: apt-cache: exit status 100"},
 		{"half a kernel", func(f *fakeHost) {
 			f.kernel = func(dir string) { f.unpack(dir, "boot/vmlinuz-1", "lib/modules/2/x") }

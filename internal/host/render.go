@@ -11,7 +11,7 @@ import (
 // WriteTable prints the items for a person: a table, then the lines to type.
 func WriteTable(w io.Writer, items []Item) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fixes := ""
+	var fixes strings.Builder
 	for _, item := range items {
 		state := string(item.Status)
 		if item.Status != OK && item.Optional {
@@ -20,17 +20,17 @@ func WriteTable(w io.Writer, items []Item) error {
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", item.Name, state, orDash(item.Version), item.Detail)
 		if item.Needed() {
 			for _, line := range item.Fix {
-				fixes += "  " + line + "\n"
+				fmt.Fprintf(&fixes, "  %s\n", line)
 			}
 		}
 	}
 	if err := table.Flush(); err != nil {
 		return err
 	}
-	if fixes == "" {
+	if fixes.Len() == 0 {
 		return nil
 	}
-	_, err := fmt.Fprintf(w, "\nto fix it, type:\n%s", dedupe(fixes))
+	_, err := fmt.Fprintf(w, "\nto fix it, type:\n%s", dedupe(fixes.String()))
 	return err
 }
 

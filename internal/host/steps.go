@@ -125,6 +125,7 @@ func installStep(packages []string, p Platform) Step {
 		step.Commands = [][]string{p.as(append([]string{"dnf", "install", "-y"}, packages...)...)}
 	case Darwin:
 		step.Commands = [][]string{append([]string{"brew", "install"}, packages...)}
+	case Other: // no package is known there
 	}
 	for _, command := range step.Commands {
 		step.Lines = append(step.Lines, strings.Join(command, " "))

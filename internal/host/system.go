@@ -98,7 +98,7 @@ func freeBytes(dir string) (uint64, error) {
 		var stat unix.Statfs_t
 		err := unix.Statfs(dir, &stat)
 		if err == nil {
-			return uint64(stat.Bavail) * uint64(stat.Bsize), nil //nolint:gosec,unconvert // signed on some systems, never negative
+			return uint64(stat.Bavail) * uint64(stat.Bsize), nil //nolint:unconvert // the types differ between systems
 		}
 		parent := filepath.Dir(dir)
 		if !errors.Is(err, fs.ErrNotExist) || parent == dir {

@@ -148,7 +148,8 @@ func (b *Builder) makeDebian(ctx context.Context, job baseJob, key string) (base
 		return baseRecord{}, err
 	}
 	record := baseRecord{Layers: []string{source.Key}}
-	return record, record.readAccounts(made)
+	err = record.readAccounts(made)
+	return record, err
 }
 
 // debianHost is this machine with a scratch directory, which is locked: apt's lists

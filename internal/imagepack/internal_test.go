@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -163,10 +164,10 @@ func TestCopiesStopWithTheirContext(t *testing.T) {
 		t.Errorf("Read = %d, %v", n, err)
 	}
 	cancel(errEnough)
-	if _, err := read.Read(make([]byte, 1)); err != errEnough {
+	if _, err := read.Read(make([]byte, 1)); !errors.Is(err, errEnough) {
 		t.Errorf("Read after the end = %v", err)
 	}
-	if _, err := written.Write([]byte("x")); err != errEnough {
+	if _, err := written.Write([]byte("x")); !errors.Is(err, errEnough) {
 		t.Errorf("Write after the end = %v", err)
 	}
 }

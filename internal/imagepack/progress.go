@@ -70,7 +70,7 @@ type toolOutput struct {
 var (
 	_ io.Writer = (*toolOutput)(nil)
 
-	controlSequence = regexp.MustCompile(`\x1b\[[0-9;?]*[ -/]*[@-~]`)
+	controlSequence = regexp.MustCompile(`\x1b\[[0-9;?]*[\x20-\x2f]*[@-~]`)
 )
 
 func (o *toolOutput) Write(p []byte) (int, error) {

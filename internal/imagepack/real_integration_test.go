@@ -103,8 +103,7 @@ func TestFullDisk(t *testing.T) {
 			b := newBench(t)
 			b.dir, b.packer = dir, packer
 			_, err := b.store().Ensure(t.Context(), b.built.image("one"))
-			var full *imagepack.NoSpaceError
-			if !errors.As(err, &full) {
+			if _, ok := errors.AsType[*imagepack.NoSpaceError](err); !ok {
 				t.Errorf("err = %v", err)
 			}
 			b.checkNoTemp(t)

@@ -55,7 +55,7 @@ func checkStat(path string, stat *unix.Stat_t) (stamp, error) {
 	}
 	return stamp{
 		Size:  stat.Size,
-		Dev:   uint64(stat.Dev), //nolint:gosec,unconvert // int32 on macOS; only compared
+		Dev:   uint64(stat.Dev), //nolint:unconvert // int32 on macOS; only compared
 		Inode: stat.Ino, Mtime: stat.Mtim.Nano(), Ctime: stat.Ctim.Nano(),
 	}, nil
 }

@@ -36,8 +36,10 @@ func TestExitCodeIsTheGuestsOwn(t *testing.T) {
 		},
 		{
 			name: "a frame with another nonce is text", code: 0,
-			agent: func(context.Context, smolvm.ExecOptions) (string, error) { return guest.Frame("0123456789abcdef", 0), nil },
-			err:   "the guest reported no exit code: the VM tool ended with status 0", out: guest.Frame("0123456789abcdef", 0),
+			agent: func(context.Context, smolvm.ExecOptions) (string, error) {
+				return guest.Frame("0123456789abcdef", 0), nil
+			},
+			err: "the guest reported no exit code: the VM tool ended with status 0", out: guest.Frame("0123456789abcdef", 0),
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -23,7 +23,7 @@ func (b *Bottle) provision(ctx context.Context) error {
 		return fmt.Errorf("rendering what goes into the guest: %w", err)
 	}
 	if err := provision.Apply(ctx, rootOf{b.deps.Machine, b.plan.VM.Name}, rendered); err != nil {
-		return fmt.Errorf("provisioning the guest: %w", err)
+		return err
 	}
 	b.say(ctx, event.Info, "provision", fmt.Sprintf("%d files provisioned", len(rendered.Files)))
 	return nil

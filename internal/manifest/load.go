@@ -64,8 +64,7 @@ func parse(src *source, data []byte) *table {
 	}
 	values := map[string]any{}
 	if _, err := toml.Decode(string(data), &values); err != nil {
-		var syntax toml.ParseError
-		if errors.As(err, &syntax) {
+		if syntax, ok := errors.AsType[toml.ParseError](err); ok {
 			top.line = syntax.Position.Line
 			top.bad("this is not TOML: %s", plainText(syntax.Message))
 			return nil

@@ -1,14 +1,13 @@
 package manifest_test
 
 import (
+	"encoding/json"
 	"errors"
 	"flag"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"encoding/json"
 
 	"github.com/google/go-cmp/cmp"
 

@@ -66,9 +66,8 @@ func Read(path string) (Source, error) {
 }
 
 func readError(path string, err error) error {
-	var pathErr *fs.PathError
 	problem := err.Error()
-	if errors.As(err, &pathErr) {
+	if pathErr, ok := errors.AsType[*fs.PathError](err); ok {
 		problem = pathErr.Err.Error()
 	}
 	result := &ReadError{Path: path, Problem: problem, err: err}

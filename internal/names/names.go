@@ -70,7 +70,7 @@ func NewIdentity(agent string, random io.Reader) (Identity, error) {
 // ParseIdentity checks a name that came from a label, a directory or a command line.
 func ParseIdentity(text string) (Identity, error) {
 	parts := identityPattern.FindStringSubmatch(text)
-	if parts == nil || Validate(parts[1]) != nil {
+	if len(parts) < 2 || Validate(parts[1]) != nil {
 		return "", fmt.Errorf("%w %.40q: an identity looks like demo-x7k2p", ErrInvalid, text)
 	}
 	return Identity(text), nil

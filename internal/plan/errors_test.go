@@ -97,12 +97,16 @@ func TestFilesOfTheWrongKind(t *testing.T) {
 		wantProblems, wantHints string
 	}{
 		{
-			"swapped", plan.FileFact{Exists: true}, plan.FileFact{Exists: true, Dir: true},
+			"swapped",
+			plan.FileFact{Exists: true},
+			plan.FileFact{Exists: true, Dir: true},
 			"agents.a.skills[0]: the skill ~/.claude/skills/x is a file, not a directory\nagents.a.prompt_file: the prompt it's here/p.md is a directory, not a file",
 			"ls ~/.claude/skills\nls -l 'it'\\''s here'",
 		},
 		{
-			"outside", plan.FileFact{Exists: true, Dir: true, Outside: true}, plan.FileFact{Exists: true},
+			"outside",
+			plan.FileFact{Exists: true, Dir: true, Outside: true},
+			plan.FileFact{Exists: true},
 			"agents.a.skills[0]: the skill ~/.claude/skills/x leads out of its directory through a symlink",
 			"ls ~/.claude/skills",
 		},

@@ -142,25 +142,26 @@ func (p Plan) egressTexts() []string {
 	}
 	var texts []string
 	for _, host := range p.Firewall.Hosts {
-		text := hostPort(host.Host, host.Port, map[string]int{"https": 443, "http": 80}[host.Scheme])
+		var text strings.Builder
+		text.WriteString(hostPort(host.Host, host.Port, map[string]int{"https": 443, "http": 80}[host.Scheme]))
 		if host.Scheme == "http" {
-			text += " [http, in clear]"
+			text.WriteString(" [http, in clear]")
 		}
 		if host.Private {
-			text += " [private addresses]"
+			text.WriteString(" [private addresses]")
 		}
 		if len(host.AllowPrivate) > 0 {
-			text += fmt.Sprintf(" [private addresses: %s]", strings.Join(host.AllowPrivate, ", "))
+			text.WriteString(fmt.Sprintf(" [private addresses: %s]", strings.Join(host.AllowPrivate, ", ")))
 		}
 		if slices.Contains(p.Echo, host.Host) {
-			text += " [echo: run by bottle]"
+			text.WriteString(" [echo: run by bottle]")
 		}
 		for _, route := range p.Egress {
 			if route.Host == host.Host && route.Port == host.Port {
-				text += route.marks()
+				text.WriteString(route.marks())
 			}
 		}
-		texts = append(texts, text)
+		texts = append(texts, text.String())
 	}
 	return texts
 }

@@ -37,8 +37,9 @@ type fakeEngine struct {
 	boots   []control.Bootstrap
 	starts  int
 	streams net.Conn // of the container: the engine's end
-	gate    net.Listener
-	stop    context.CancelFunc
+	gate    *link.Gate
+	address net.Addr           // of the gate
+	stop    context.CancelFunc // ends the gate; nil while the container is down
 	say     *control.Init
 }
 
@@ -129,14 +130,17 @@ func (e *fakeEngine) ContainerStart(ctx context.Context, _ string, _ client.Cont
 	if e.starts > 1 && e.refuse != nil {
 		return r, e.refuse
 	}
-	if e.gate, err = (&net.ListenConfig{}).Listen(ctx, "tcp4", "127.0.0.1:0"); err != nil {
-		return r, err
+	if e.stop == nil { // else it runs, and only the streams are new
+		listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp4", "127.0.0.1:0")
+		if err != nil {
+			return r, err
+		}
+		running, stop := context.WithCancel(context.WithoutCancel(ctx))
+		gate := link.NewGate()
+		e.gate, e.address, e.stop = gate, listener.Addr(), stop
+		e.serving.Go(func() { gate.Serve(running, listener) })
 	}
-	running, stop := context.WithCancel(context.WithoutCancel(ctx))
-	e.stop = stop
-	gate := link.NewGate()
-	listener, streams := e.gate, e.streams
-	e.serving.Go(func() { gate.Serve(running, listener) })
+	gate, streams := e.gate, e.streams
 	e.serving.Go(func() { e.play(gate, streams) })
 	return r, nil
 }
@@ -181,7 +185,7 @@ func (s stdout) Write(p []byte) (int, error) {
 func (e *fakeEngine) ContainerInspect(context.Context, string, client.ContainerInspectOptions) (r client.ContainerInspectResult, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	_, port, _ := net.SplitHostPort(e.gate.Addr().String())
+	_, port, _ := net.SplitHostPort(e.address.String())
 	r.Container.State = &container.State{Running: true}
 	r.Container.NetworkSettings = &container.NetworkSettings{Ports: network.PortMap{
 		network.MustParsePort(strconv.Itoa(bundle.DefaultGatePort) + "/tcp"): {{HostIP: netip.MustParseAddr("127.0.0.1"), HostPort: port}},

@@ -59,7 +59,8 @@ func (s Starter) Start(ctx context.Context, spec launch.SidecarSpec) (launch.Sid
 		boot: control.Bootstrap{LinkKey: spec.Key, Daemons: spec.Daemons, Ports: spec.Ports},
 	}
 	if err := r.open(ctx); err != nil {
-		return nil, errors.Join(err, r.closeHost(), container.Close(context.WithoutCancel(ctx)))
+		_ = r.closeHost() // the same as in Close
+		return nil, errors.Join(err, container.Close(context.WithoutCancel(ctx)))
 	}
 	watched, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	r.cancel = cancel
@@ -199,5 +200,6 @@ func (r *running) Close(ctx context.Context) error {
 	r.cancel()
 	r.watch.Wait()
 	r.setReady(false)
-	return errors.Join(r.closeHost(), r.container.Close(ctx))
+	_ = r.closeHost() // the streams may have ended before; what counts is the container
+	return r.container.Close(ctx)
 }

@@ -58,7 +58,7 @@ func complete(files []File) ([]File, error) {
 func checkPath(name string) error {
 	switch {
 	case !path.IsAbs(name) || name == "/" || path.Clean(name) != name:
-		return fmt.Errorf("path %.200q: want an absolute path without . and ..", name)
+		return fmt.Errorf("path %.200q: want an absolute path without dot segments", name)
 	case !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl):
 		return fmt.Errorf("path %.200q has characters that are not allowed", name)
 	case len(name) > 1024:

@@ -87,7 +87,6 @@ type Skill struct {
 
 // step is what one renderer made.
 type step struct {
-	name   string
 	remove []string
 	files  []File
 	script string // a fragment of sh, run with -eu
@@ -111,7 +110,8 @@ func Render(in Input) (Rendered, error) {
 		{"ready", renderReady},
 	}
 	var out Rendered
-	script := "umask 022\n"
+	var script strings.Builder
+	script.WriteString("umask 022\n")
 	for i, r := range renderers {
 		s, err := r.render(in)
 		if err == nil {
@@ -125,10 +125,10 @@ func Render(in Input) (Rendered, error) {
 		out.Files = append(out.Files, s.files...)
 		if s.script != "" {
 			// No && and || around the subshell: they would switch its -e off.
-			script += fmt.Sprintf("(\nset -eu\n%s)\n[ $? -eq 0 ] || exit %d\n", s.script, firstStepStatus+i)
+			fmt.Fprintf(&script, "(\nset -eu\n%s)\n[ $? -eq 0 ] || exit %d\n", s.script, firstStepStatus+i)
 		}
 	}
-	out.Command = []string{"sh", "-c", script}
+	out.Command = []string{"sh", "-c", script.String()}
 	files, err := complete(out.Files)
 	if err != nil {
 		return Rendered{}, fmt.Errorf("provisioning: %w", err)

@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -93,7 +95,7 @@ func TestRenderErrors(t *testing.T) {
 	}
 	many := fstest.MapFS{}
 	for i := range 1001 {
-		many[fmt.Sprint(i)] = &fstest.MapFile{}
+		many[strconv.Itoa(i)] = &fstest.MapFile{}
 	}
 	skill := func(tree fs.FS) func(*provision.Input) {
 		return func(in *provision.Input) { in.Skills = []provision.Skill{{"review", tree}} }
@@ -113,10 +115,10 @@ func TestRenderErrors(t *testing.T) {
 		{"a key", func(in *provision.Input) {
 			in.CAs = [][]byte{[]byte("-----BEGIN EC PRIVATE KEY-----\nAAAA\n-----END EC PRIVATE KEY-----\n")}
 		}, "provisioning ca: certificate file 1: it holds a EC PRIVATE KEY, want certificates only"},
-		{"text after it", func(in *provision.Input) { in.CAs[1] = append(in.CAs[1][:len(in.CAs[1]):len(in.CAs[1])], "x"...) }, "provisioning ca: certificate file 2: it is not PEM"},
-		{"relative", file("home/agent/x"), `provisioning prompt: path "home/agent/x": want an absolute path without . and ..`},
-		{"dots", file("/home/agent/../../etc/passwd"), `provisioning prompt: path "/home/agent/../../etc/passwd": want an absolute path without . and ..`},
-		{"root", file("/"), `provisioning prompt: path "/": want an absolute path without . and ..`},
+		{"text after it", func(in *provision.Input) { in.CAs[1] = append(slices.Clip(in.CAs[1]), "x"...) }, "provisioning ca: certificate file 2: it is not PEM"},
+		{"relative", file("home/agent/x"), `provisioning prompt: path "home/agent/x": want an absolute path without dot segments`},
+		{"dots", file("/home/agent/../../etc/passwd"), `provisioning prompt: path "/home/agent/../../etc/passwd": want an absolute path without dot segments`},
+		{"root", file("/"), `provisioning prompt: path "/": want an absolute path without dot segments`},
 		{"newline", file("/home/agent/a\nb"), `provisioning prompt: path "/home/agent/a\nb" has characters that are not allowed`},
 		{"twice", file("/home/agent/.bottle/prompt.md"), "provisioning prompt: /home/agent/.bottle/prompt.md is there twice"},
 		{"twice in two steps", file("/etc/gitconfig"), "provisioning: /etc/gitconfig is there twice"},
@@ -137,7 +139,7 @@ func TestRenderErrors(t *testing.T) {
 		{"NUL", env(provision.Variable{Name: "A", Value: []byte("hunter2\x00")}), "provisioning env: the value of A is not UTF-8 text without NUL"},
 		{"not UTF-8", env(provision.Variable{Name: "A", Value: []byte("hunter2\xff")}), "provisioning env: the value of A is not UTF-8 text without NUL"},
 		{"too much env", env(provision.Variable{Name: "A", Value: make2MiB()}), "provisioning env: the environment has 2097161 bytes, at most 1048576 are possible"},
-		{"workdir", func(in *provision.Input) { in.Workdir = "work" }, `provisioning ready: path "work": want an absolute path without . and ..`},
+		{"workdir", func(in *provision.Input) { in.Workdir = "work" }, `provisioning ready: path "work": want an absolute path without dot segments`},
 	} {
 		in := everything(t)
 		test.change(&in)

@@ -78,7 +78,7 @@ func (c *Client) exec(ctx context.Context, o ExecOptions) (int, error) {
 		return 0, nil
 	case !errors.As(err, &exit), ctx.Err() != nil, exit.Code < 0:
 		return -1, c.explain(err)
-	case exit.Code == 1 && (o.TTY || strings.Contains("\n"+exit.Stderr, "\nError: ")):
+	case exit.Code == 1 && (command.KeepGroup || strings.Contains("\n"+exit.Stderr, "\nError: ")):
 		return c.whose(ctx, o.Name)
 	}
 	return exit.Code, nil

@@ -43,9 +43,10 @@ func TestExecKeepsOurTerminal(t *testing.T) {
 	if err := b.client.Stop(t.Context(), "demo"); err != nil {
 		t.Fatal(err)
 	}
-	options.TTY = true
-	if code, err := b.client.Exec(t.Context(), options); !errors.Is(err, smolvm.ErrNotRunning) {
-		t.Errorf("a stopped machine: exit code %d, %v", code, err)
+	for _, options.TTY = range []bool{true, false} {
+		if code, err := b.client.Exec(t.Context(), options); !errors.Is(err, smolvm.ErrNotRunning) {
+			t.Errorf("tty %t: a stopped machine: exit code %d, %v", options.TTY, code, err)
+		}
 	}
 }
 

@@ -27,7 +27,9 @@ func (c *Client) start(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	if err := c.run(ctx, call); err != nil && !onlyOutputHeld(ctx, err) {
+	command := c.command(call)
+	command.LeavesDaemon = true
+	if err := c.explain(execx.Run(ctx, command)); err != nil && !onlyOutputHeld(ctx, err) {
 		return err
 	}
 	var state State

@@ -231,9 +231,20 @@ func (l *live) container(t *testing.T) client.ContainerInspectResult {
 // reachableFromBundle proves that a target is alive for the one who must refuse it.
 func (l *live) reachableFromBundle(t *testing.T, target string) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "docker", "exec", bundle.KindBundle.Name(l.id), bundle.Program, "dial", target)
-	if said, err := cmd.CombinedOutput(); err != nil || !strings.HasPrefix(string(said), "ok ") {
-		t.Fatalf("the control: %s from the bundle: %s, %v", target, said, err)
+	ctx := t.Context()
+	created, err := l.engine.ExecCreate(ctx, bundle.KindBundle.Name(l.id), client.ExecCreateOptions{
+		AttachStdout: true, TTY: true, Cmd: []string{bundle.Program, "dial", target},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	attached, err := l.engine.ExecAttach(ctx, created.ID, client.ExecAttachOptions{TTY: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer attached.Close()
+	if said, err := io.ReadAll(attached.Reader); err != nil || !strings.HasPrefix(string(said), "ok ") {
+		t.Fatalf("the control: %s from the bundle: %q, %v", target, said, err)
 	}
 }
 

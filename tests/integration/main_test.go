@@ -16,7 +16,6 @@ import (
 
 	"github.com/moby/moby/client"
 
-	"bottle.internal/internal/lite/vm"
 	"bottle.internal/tests/integration/rig"
 )
 
@@ -119,26 +118,6 @@ func newWorld() (*world, error) {
 	shared.close = append(shared.close, func() error { return w.nothingLeft(ctx) })
 	shared.live = sync.OnceValue(func() *live { return startShared(w) })
 	return w, nil
-}
-
-// needVM asks for what the stand-in needs; a named or installed VM tool is believed.
-func needVM() error {
-	if os.Getenv("BOTTLE_SMOLVM") != "" {
-		return nil
-	}
-	kernel := os.Getenv("SMOLVM_LITE_KERNEL")
-	if kernel == "" {
-		home, err := os.UserHomeDir()
-		if err != nil {
-			return err
-		}
-		kernel = filepath.Join(rig.Dir("XDG_DATA_HOME", home, ".local/share"), "smolvm-lite", "kernel")
-	}
-	if _, err := vm.FindKernel(kernel); err != nil {
-		return err
-	}
-	_, err := vm.FindQEMU("amd64")
-	return err
 }
 
 // reap goes by our labels and by the name of our agents.

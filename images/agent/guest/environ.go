@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -112,9 +113,7 @@ func environ(o options, file map[string]string, own []string) []string {
 			env[name] = value
 		}
 	}
-	for name, value := range file {
-		env[name] = value
-	}
+	maps.Copy(env, file)
 	if o.term != "" {
 		env["TERM"] = o.term
 	}

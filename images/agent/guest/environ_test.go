@@ -31,17 +31,22 @@ func TestEnvironment(t *testing.T) {
 			"HOME=DIR LOGNAME=agent PATH=" + defaultPath + " SHELL=" + shell + " USER=agent",
 		},
 		{
-			"the image's", nil, nil, []string{"LANG=C.UTF-8", "PATH=/bin", "HOME=/root", "TERM=xterm"},
+			"the image's", nil, nil,
+			[]string{"LANG=C.UTF-8", "PATH=/bin", "HOME=/root", "TERM=xterm"},
 			"HOME=DIR LANG=C.UTF-8 LOGNAME=agent PATH=/bin SHELL=" + shell + " TERM=xterm USER=agent",
 		},
 		{
 			"the file over the image's, but not over who we are",
 			map[string]string{"PATH": "/usr/bin:/bin", "TOKEN": "a b", "HOME": "/root", "USER": "root", "SHELL": "x", "LOGNAME": "x", "LANG": "C"},
-			nil, []string{"LANG=C.UTF-8", "PATH=/nowhere"},
+			nil,
+			[]string{"LANG=C.UTF-8", "PATH=/nowhere"},
 			"HOME=DIR LANG=C LOGNAME=agent PATH=/usr/bin:/bin SHELL=" + shell + " TOKEN=a b USER=agent",
 		},
 		{
-			"TERM of the host", map[string]string{"TERM": "dumb"}, []string{"--term", "screen"}, []string{"TERM=xterm"},
+			"TERM of the host",
+			map[string]string{"TERM": "dumb"},
+			[]string{"--term", "screen"},
+			[]string{"TERM=xterm"},
 			"HOME=DIR LOGNAME=agent PATH=" + defaultPath + " SHELL=" + shell + " TERM=screen USER=agent",
 		},
 	} {

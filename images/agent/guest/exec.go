@@ -82,7 +82,7 @@ func runChild(o options, m machine, env []string) (int, error) {
 		giveStdio(o.account.uid)
 		attr.Credential = &syscall.Credential{Uid: uint32(o.account.uid), Gid: uint32(o.account.gid)}
 	}
-	pid, err := syscall.ForkExec(program, o.command, &syscall.ProcAttr{
+	pid, err := syscall.ForkExec(program, o.command, &syscall.ProcAttr{ //nolint:gosec // G702: running commands is its purpose
 		Dir: o.workdir, Env: env, Files: []uintptr{0, 1, 2}, Sys: attr,
 	})
 	if err != nil {
@@ -109,7 +109,9 @@ func forward(signals <-chan os.Signal, pid int, tty terminal) (stop func()) {
 		for {
 			select {
 			case s := <-signals:
-				_ = unix.Kill(target, s.(syscall.Signal))
+				if number, ok := s.(syscall.Signal); ok {
+					_ = unix.Kill(target, number)
+				}
 			case <-quit:
 				return
 			}
@@ -159,7 +161,7 @@ func findProgram(o options, env []string) (string, error) {
 		if !ok {
 			continue
 		}
-		for _, dir := range strings.Split(list, ":") {
+		for dir := range strings.SplitSeq(list, ":") {
 			if !path.IsAbs(dir) {
 				continue // "." in PATH is never what the operator meant
 			}

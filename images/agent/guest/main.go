@@ -80,7 +80,10 @@ func run(args []string, m machine, stderr io.Writer) int {
 	if len(args) > 0 {
 		command, args = args[0], args[1:]
 	}
-	code, err := 0, error(nil)
+	var (
+		code int
+		err  error
+	)
 	switch command {
 	case "serve":
 		err = serveCommand(args, m, stderr)

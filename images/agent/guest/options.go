@@ -41,7 +41,7 @@ func parseOptions(args []string, accounts map[string]account) (options, error) {
 		return options{}, usageError{err.Error()}
 	}
 	o := options{nonce: parsed, workdir: *workdir, session: *session, term: *term, command: flags.Args()}
-	known := false
+	var known bool
 	if o.account, known = accounts[*user]; !known {
 		return options{}, usageError{fmt.Sprintf("user %q: want agent or root", *user)}
 	}

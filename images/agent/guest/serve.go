@@ -185,12 +185,11 @@ func (s *server) accept(ctx context.Context, closed <-chan struct{}, listener *n
 func splice(ctx context.Context, conn *net.TCPConn, socket string) error {
 	defer conn.Close()
 	dialer := net.Dialer{Timeout: dialTimeout}
-	dialed, err := dialer.DialContext(ctx, "unix", socket)
+	upstream, err := dialer.DialUnix(ctx, "unix", nil, &net.UnixAddr{Name: socket, Net: "unix"})
 	if err != nil {
 		_ = conn.SetLinger(0) // the client must see a reset, not an empty answer
 		return fmt.Errorf("dialing: %w", err)
 	}
-	upstream := dialed.(*net.UnixConn)
 	defer upstream.Close()
 	defer context.AfterFunc(ctx, func() {
 		_ = conn.Close()

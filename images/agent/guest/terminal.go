@@ -113,7 +113,7 @@ func winsizeCommand(args []string, m machine) error {
 	if !sessionPath.MatchString(name) {
 		return fmt.Errorf("resizing session %s: %.40q is no terminal", args[0], name)
 	}
-	file, err := os.OpenFile(name, os.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK, 0)
+	file, err := os.OpenFile(name, os.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK, 0) //nolint:gosec // G703: checked above
 	if err != nil {
 		return fmt.Errorf("resizing session %s: %w", args[0], err)
 	}

@@ -2,6 +2,7 @@ package debian
 
 import (
 	"archive/tar"
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -11,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -62,7 +64,7 @@ func (h *Host) write(ctx context.Context, resolved Resolved, w io.Writer) error 
 	if err := h.freshLists(ctx, resolved); err != nil {
 		return err
 	}
-	h.log("installing " + fmt.Sprint(len(resolved.Versions)) + " packages of " + resolved.Suite + ", mmdebstrap mode " + mode)
+	h.log("installing " + strconv.Itoa(len(resolved.Versions)) + " packages of " + resolved.Suite + ", mmdebstrap mode " + mode)
 	var installed []string
 	status := layer.Watch{Names: []string{"var/lib/dpkg/status"}, Keep: func(_ *tar.Header, content []byte) {
 		installed = parseStatus(string(content))
@@ -91,7 +93,7 @@ func moved(want, got []string) error {
 func (h *Host) freshLists(ctx context.Context, resolved Resolved) error {
 	written, err := os.ReadFile(filepath.Join(h.aptDir(), sourcesName))
 	lists, globErr := filepath.Glob(filepath.Join(h.aptDir(), "lists", "*Packages*"))
-	if err == nil && globErr == nil && len(lists) > 0 && string(written) == string(resolved.Sources) {
+	if err == nil && globErr == nil && len(lists) > 0 && bytes.Equal(written, resolved.Sources) {
 		return nil
 	}
 	versions, err := h.simulate(ctx, resolved)

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"bottle.internal/internal/execx"
@@ -108,7 +109,7 @@ func (h *Host) hasSubordinate(file string) bool {
 		return false
 	}
 	for line := range strings.Lines(string(text)) {
-		if owner, _, _ := strings.Cut(line, ":"); owner == h.User || owner == fmt.Sprint(h.UID) {
+		if owner, _, _ := strings.Cut(line, ":"); owner == h.User || owner == strconv.Itoa(h.UID) {
 			return true
 		}
 	}

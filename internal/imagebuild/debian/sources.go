@@ -66,7 +66,7 @@ func parseList(file, text string) []Source {
 		source := Source{File: file, Line: number + 1, Fields: map[string]string{"types": "deb"}}
 		rest = strings.TrimSpace(rest)
 		if options, after, ok := strings.Cut(rest, "]"); ok && strings.HasPrefix(options, "[") {
-			for _, option := range strings.Fields(options[1:]) {
+			for option := range strings.FieldsSeq(options[1:]) {
 				name, value, _ := strings.Cut(option, "=")
 				source.Fields[longName(strings.ToLower(name))] = strings.ReplaceAll(value, ",", " ")
 			}

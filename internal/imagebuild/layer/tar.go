@@ -8,6 +8,7 @@ package layer
 
 import (
 	"archive/tar"
+	"errors"
 	"fmt"
 	"io"
 	"path"
@@ -171,7 +172,7 @@ func Read(r io.Reader, watch Watch) error {
 	source := tar.NewReader(r)
 	for {
 		header, err := source.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {

@@ -86,7 +86,7 @@ func TestNoRegistry(t *testing.T) {
 func TestNpmItselfIsAskedLast(t *testing.T) {
 	bin := t.TempDir()
 	script := "#!/bin/sh\necho \"$* $MARK\" >&2\n[ \"$*\" = 'config get registry' ] && echo https://$MARK.test/\n"
-	if err := os.WriteFile(filepath.Join(bin, "npm"), []byte(script), 0o700); err != nil { //nolint:gosec // a program
+	if err := os.WriteFile(filepath.Join(bin, "npm"), []byte(script), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	t.Setenv("PATH", bin)

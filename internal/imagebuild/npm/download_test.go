@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -71,7 +72,7 @@ func status(code int) func(http.ResponseWriter, string) bool {
 // breakAfter announces everything and hangs up after n bytes.
 func breakAfter(n int) func(http.ResponseWriter, string) bool {
 	return func(w http.ResponseWriter, content string) bool {
-		w.Header().Set("Content-Length", fmt.Sprint(len(content)))
+		w.Header().Set("Content-Length", strconv.Itoa(len(content)))
 		_, _ = w.Write([]byte(content[:n]))
 		_ = http.NewResponseController(w).Flush()
 		panic(http.ErrAbortHandler)

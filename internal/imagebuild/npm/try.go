@@ -62,8 +62,7 @@ func (d *Downloader) try(ctx context.Context, f fetch) (int64, error) {
 
 // discardOnFullDisk keeps a part for the next try unless the disk is what ended it.
 func discardOnFullDisk(part string, err error) error {
-	var disk *os.PathError
-	if errors.As(err, &disk) {
+	if _, ok := errors.AsType[*os.PathError](err); ok {
 		return errors.Join(err, os.Remove(part))
 	}
 	return err

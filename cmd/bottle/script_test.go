@@ -1,0 +1,169 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec" //nolint:depguard // only its ExitError, which testscript returns
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"bottle.internal/internal/execx"
+	"bottle.internal/internal/gobuild"
+	"bottle.internal/internal/smolvmtest"
+)
+
+//nolint:gochecknoglobals // a flag of the test binary
+var update = flag.Bool("update", false, "rewrite the expected outputs in testdata/script")
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"bottle": main, "smolvm": fakeSmolvm})
+}
+
+// fakeSmolvm keeps its machines in SMOLVM_DATA_DIR, which bottle passes on, and is the
+// release that a file there names.
+func fakeSmolvm() {
+	dir := os.Getenv("SMOLVM_DATA_DIR")
+	version := "1.9.3"
+	if text, err := os.ReadFile(filepath.Join(dir, "version")); err == nil {
+		version = strings.TrimSpace(string(text))
+	}
+	for name, value := range map[string]string{
+		"FAKE_SMOLVM_STATE": dir, "FAKE_SMOLVM_VERSION": version, "FAKE_SMOLVM_NAME": "smolvm",
+		"GORACE": "atexit_sleep_ms=0",
+	} {
+		_ = os.Setenv(name, value)
+	}
+	smolvmtest.Main()
+}
+
+// TestScripts runs what a person could type. No script needs Docker, a VM, root or a
+// network: the base is empty, the engine is a socket that nobody or a fake answers on,
+// modules come from the module cache alone.
+func TestScripts(t *testing.T) {
+	t.Parallel()
+	source, err := gobuild.FindRoot(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	common := append([]string{
+		"BOTTLE_SOURCE=" + source,
+		"BOTTLE_BASE=scratch",
+		"DOCKER_HOST=unix:///nonexistent",
+		"ENGINE=" + fakeEngine(t),
+		"XDG_CACHE_HOME=" + t.TempDir(), // shared: our programs are built once
+		"GORACE=atexit_sleep_ms=0",
+		"GOPROXY=off",
+		"TERM=dumb",
+	}, goEnv(t)...)
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		UpdateScripts:       *update,
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exits": exits, "normal": normal,
+		},
+		Condition: func(name string) (bool, error) {
+			return name == "root" && os.Getuid() == 0, nil
+		},
+		Setup: func(env *testscript.Env) error {
+			env.Vars = append(env.Vars, common...)
+			home, machines := filepath.Join(env.WorkDir, "home"), filepath.Join(env.WorkDir, "smolvm")
+			env.Setenv("HOME", home)
+			env.Setenv("SMOLVM_DATA_DIR", machines)
+			env.Setenv("STATE", filepath.Join(home, ".local/state/bottle"))
+			tool, err := execx.Find("smolvm")
+			env.Setenv("BOTTLE_SMOLVM", tool)
+			return errors.Join(err, os.MkdirAll(home, 0o700), os.MkdirAll(machines, 0o700))
+		},
+	})
+}
+
+// goEnv lets builds in a script use the caches of this machine.
+func goEnv(t *testing.T) []string {
+	t.Helper()
+	out, err := execx.Output(t.Context(), execx.Cmd{Path: "go", Args: []string{"env", "GOCACHE", "GOMODCACHE"}, Env: os.Environ()})
+	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
+	if err != nil || len(lines) != 2 {
+		t.Fatalf("go env: %q, %v", out, err)
+	}
+	return []string{"GOCACHE=" + lines[0], "GOMODCACHE=" + lines[1]}
+}
+
+// fakeEngine is a Docker Engine that has nothing. It returns its DOCKER_HOST.
+func fakeEngine(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "be-") // the path of a socket must be short
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	socket := filepath.Join(dir, "docker.sock")
+	listener, err := (&net.ListenConfig{}).Listen(context.Background(), "unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Api-Version", "1.41")
+		w.Header().Set("Content-Type", "application/json")
+		switch {
+		case strings.HasSuffix(r.URL.Path, "/_ping"):
+		case strings.HasSuffix(r.URL.Path, "/containers/json"), strings.HasSuffix(r.URL.Path, "/networks"):
+			_, _ = io.WriteString(w, "[]")
+		default:
+			t.Errorf("unexpected request: %s %s", r.Method, r.URL)
+			w.WriteHeader(http.StatusNotImplemented)
+		}
+	}))
+	_ = server.Listener.Close()
+	server.Listener = listener
+	server.Start()
+	t.Cleanup(server.Close)
+	return "unix://" + socket
+}
+
+// exits runs a program that must end with exactly this code: exits CODE PROGRAM [ARG...].
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits CODE PROGRAM [ARG...]")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	err = ts.Exec(args[1], args[2:]...)
+	exit := (*exec.ExitError)(nil)
+	switch {
+	case err == nil && want == 0:
+	case errors.As(err, &exit) && exit.ExitCode() == want:
+	default:
+		ts.Fatalf("want exit status %d, got %v", want, err)
+	}
+}
+
+// normal writes a file, stdout or stderr to another file with everything replaced that
+// differs from run to run: normal FROM TO.
+func normal(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: normal FROM TO")
+	}
+	text := strings.ReplaceAll(ts.ReadFile(args[0]), ts.Getenv("WORK"), "WORK")
+	text = strings.ReplaceAll(text, ts.Getenv("BOTTLE_SMOLVM"), "SMOLVM")
+	text = identities.ReplaceAllString(text, "$1-IDENT")
+	text = digests.ReplaceAllString(text, "DIGEST")
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(text), 0o600))
+}
+
+var (
+	identities = regexp.MustCompile(`\b(demo|shell|claude)-[0-9a-z]{5}\b`)
+	digests    = regexp.MustCompile(`\b[0-9a-f]{64}\b`)
+)
