@@ -81,7 +81,7 @@ func New(config Config) (*App, error) {
 		return nil, err
 	}
 	if a.state, err = state.OpenRoot(a.dirs.state); err != nil {
-		return nil, &Problem{Err: err, Hints: []string{"or keep it elsewhere: export XDG_STATE_HOME=/a/directory/of/your/own"}}
+		return nil, &Problem{Err: err, Hints: []string{"keep it elsewhere: export XDG_STATE_HOME=/a/directory/of/your/own"}}
 	}
 	if a.source, err = config.source(); err != nil {
 		return nil, err

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"fmt"
+	"io/fs"
 	"os"
 	"time"
 
@@ -31,12 +32,17 @@ func (a *App) Start(ctx context.Context, p plan.Plan) (*launch.Bottle, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the prompt: %w", err)
 	}
+	skills, closeSkills, err := a.skills(p.Skills)
+	if err != nil {
+		return nil, err
+	}
+	defer closeSkills()
 	sidecars, engine, err := a.sidecars(ctx)
 	if err != nil {
 		return nil, err
 	}
 	bottle, err := launch.Start(ctx, p, launch.Deps{
-		Machine: client, Tool: client.Tool(), Sidecars: sidecars, Values: values, Prompt: prompt,
+		Machine: client, Tool: client.Tool(), Sidecars: sidecars, Values: values, Skills: skills, Prompt: prompt,
 		State: a.state, Release: engine.Close, Events: a.events, PID: os.Getpid(), Now: time.Now,
 		Artifact: func(ctx context.Context) (launch.Artifact, error) {
 			packed, err := a.artifact(ctx, client, p.Image.Tools)
@@ -79,4 +85,31 @@ func (a *App) values(ctx context.Context, variables []plan.Env) (map[string]secr
 		}
 	}
 	return values, nil
+}
+
+// skills opens the directories of a plan's skills. Nothing is read through a symlink
+// that leads out of them; the caller closes them when the launch has read them.
+func (a *App) skills(skills []plan.Skill) (map[string]fs.FS, func(), error) {
+	open, roots := map[string]fs.FS{}, []*os.Root{}
+	closeAll := func() {
+		for _, root := range roots {
+			_ = root.Close()
+		}
+	}
+	for _, skill := range skills {
+		parent, err := os.OpenRoot(a.hostPath(skill.Root))
+		if err != nil {
+			closeAll()
+			return nil, nil, fmt.Errorf("opening the skill %s: %w", skill.Name, err)
+		}
+		roots = append(roots, parent)
+		root, err := parent.OpenRoot(skill.Name)
+		if err != nil {
+			closeAll()
+			return nil, nil, fmt.Errorf("opening the skill %s: %w", skill.Name, err)
+		}
+		roots = append(roots, root)
+		open[skill.Name] = root.FS()
+	}
+	return open, closeAll, nil
 }

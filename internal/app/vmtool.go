@@ -35,7 +35,11 @@ func (a *App) findTool(ctx context.Context) (*smolvm.Client, error) {
 			return nil, err
 		}
 	}
-	return a.vmClient(ctx, path, extra)
+	client, err := a.vmClient(ctx, path, extra)
+	if err != nil && a.config.getenv("BOTTLE_SMOLVM") != "" {
+		return nil, &Problem{Err: err, Hints: []string{"BOTTLE_SMOLVM names it: correct that, or: unset BOTTLE_SMOLVM"}}
+	}
+	return client, err
 }
 
 // vmClient asks the tool at path who it is.

@@ -129,7 +129,11 @@ func (c command) run(ctx context.Context, streams Streams, config app.Config, ar
 	if err != nil {
 		return err
 	}
-	return verb(ctx, &session{Streams: streams, app: application, args: flags.Args(), typed: append([]string{c.name}, args...)})
+	err = verb(ctx, &session{Streams: streams, app: application, args: flags.Args(), typed: append([]string{c.name}, args...)})
+	if usage := (*usageError)(nil); errors.As(err, &usage) && len(usage.hints) == 0 {
+		usage.hints = []string{"bottle " + c.name + " --help"}
+	}
+	return err
 }
 
 func (c command) usage(flags *pflag.FlagSet) string {

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"sync"
 	"time"
 
@@ -52,6 +53,7 @@ type Deps struct {
 	Sidecars Sidecars
 	Artifact func(context.Context) (Artifact, error) // packs the image if needed
 	Values   map[string]secret.Value                 // of the plan's variables that come from the host or a question
+	Skills   map[string]fs.FS                        // the directories of the plan's skills
 	Prompt   []byte                                  // the prompt's text, wherever it came from
 	State    *state.Root
 	Release  func() error // called last: gives back what the caller opened for the launch

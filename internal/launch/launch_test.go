@@ -30,8 +30,8 @@ func effects() map[string]string {
 		"start":    "starting the machine: injected failure",
 		"ready":    "waiting for the machine: injected failure",
 		"bundle":   "injected failure",
-		"files":    "provisioning the guest: provisioning files: the guest reported no exit code: injected failure",
-		"command":  "provisioning the guest: provisioning: the guest reported no exit code: injected failure",
+		"files":    "provisioning files: the guest reported no exit code: injected failure",
+		"command":  "provisioning: the guest reported no exit code: injected failure",
 	}
 }
 

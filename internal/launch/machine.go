@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -30,7 +31,11 @@ const (
 
 // writeConfig renders the directory that the bundle sees.
 func (b *Bottle) writeConfig() error {
-	files, err := firewall.Render(policyOf(b.plan))
+	policy, err := policyOf(b.plan)
+	if err != nil {
+		return err
+	}
+	files, err := firewall.Render(policy)
 	if err != nil {
 		return fmt.Errorf("rendering the firewall's configuration: %w", err)
 	}
@@ -42,14 +47,22 @@ func (b *Bottle) writeConfig() error {
 	return nil
 }
 
-func policyOf(p plan.Plan) firewall.Policy {
-	var policy firewall.Policy
+func policyOf(p plan.Plan) (firewall.Policy, error) {
+	policy := firewall.Policy{Bottle: p.Bottle}
 	for _, host := range p.Firewall.Hosts {
-		policy.Hosts = append(policy.Hosts, firewall.Host{
+		entry := firewall.Host{
 			Host: host.Host, Port: uint16(host.Port), Scheme: firewall.Scheme(host.Scheme), Private: host.Private,
-		})
+		}
+		for _, text := range host.AllowPrivate {
+			prefix, err := netip.ParsePrefix(text)
+			if err != nil {
+				return firewall.Policy{}, fmt.Errorf("reading allow_private of %s: %w", host.Host, err)
+			}
+			entry.AllowPrivate = append(entry.AllowPrivate, prefix)
+		}
+		policy.Hosts = append(policy.Hosts, entry)
 	}
-	return policy
+	return policy, nil
 }
 
 // startRelays opens one socket for each guest port. They lead nowhere until the bundle

@@ -35,6 +35,16 @@ func (b *Bottle) provisionInput() (provision.Input, error) {
 		Prompt:  provision.Prompt{Path: b.plan.Prompt.Guest, Copy: b.plan.Prompt.Copy, Text: b.deps.Prompt},
 		Workdir: b.plan.Workdir,
 	}
+	if user := b.plan.Git.User; user != nil {
+		input.Git.Name, input.Git.Email = user.Name, user.Email
+	}
+	for _, skill := range b.plan.Skills {
+		files, ok := b.deps.Skills[skill.Name]
+		if !ok {
+			return provision.Input{}, fmt.Errorf("the skill %s has not been opened", skill.Name)
+		}
+		input.Skills = append(input.Skills, provision.Skill{Name: skill.Name, FS: files})
+	}
 	for _, file := range b.plan.Files {
 		input.Settings = append(input.Settings, provision.Setting{Path: file.Path, Data: []byte(file.Text)})
 	}

@@ -205,12 +205,9 @@ func TestUnsupported(t *testing.T) {
 	}
 	want := []string{
 		"egress routes with auth, methods or paths: api.anthropic.com, api.github.com, files.example.com:8443, keys.example.com",
-		`allow_private (use address = "private" on a plain route): files.example.com:8443`,
 		"git.remotes (the git gate): app, lib",
-		"git.user: name and email",
 		"supervise: supervise = true",
 		"on_canary: cut",
-		"skills: review, deploy",
 	}
 	if diff := cmp.Diff(want, p.Unsupported()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

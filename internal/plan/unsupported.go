@@ -15,12 +15,9 @@ func (p Plan) Unsupported() []string {
 		used []string // what in this plan asks for it
 	}{
 		{"egress routes with auth, methods or paths", p.routedHosts()},
-		{"allow_private (use address = \"private\" on a plain route)", p.privateRanges()},
 		{"git.remotes (the git gate)", p.remoteNames()},
-		{"git.user", when(p.Git.User != nil, "name and email")},
 		{"supervise", when(p.Supervise, "supervise = true")},
 		{"on_canary", when(p.OnCanary != "", p.OnCanary)},
-		{"skills", p.skillNames()},
 	} {
 		if len(feature.used) > 0 {
 			missing = append(missing, fmt.Sprintf("%s: %s", feature.what, strings.Join(feature.used, ", ")))
@@ -40,16 +37,6 @@ func (p Plan) routedHosts() []string {
 	var hosts []string
 	for _, route := range p.Egress {
 		hosts = append(hosts, hostPort(route.Host, route.Port, 443))
-	}
-	return hosts
-}
-
-func (p Plan) privateRanges() []string {
-	var hosts []string
-	for _, host := range p.Firewall.Hosts {
-		if len(host.AllowPrivate) > 0 {
-			hosts = append(hosts, hostPort(host.Host, host.Port, 443))
-		}
 	}
 	return hosts
 }

@@ -89,7 +89,7 @@ func TestExecSignal(t *testing.T) {
 	if code := p.end(t, 10*time.Second); code != 130 {
 		t.Errorf("exit %d, want 130: %s", code, p)
 	}
-	eventually(t, 10*time.Second, func() string { return l.exec(t, "pgrep", "-af", "sleep 4321").Stdout })
+	eventually(t, 10*time.Second, func() string { return l.exec(t, "pgrep", "-af", "sleep 432[1]").Stdout })
 	if got := l.sh(t, "pgrep -fc 'sleep 8639[9]'"); got != "1" {
 		t.Errorf("the agent: %s processes", got)
 	}
@@ -108,7 +108,7 @@ func TestExecOfWhatIsNotThere(t *testing.T) {
 func TestPromptFile(t *testing.T) {
 	l := theBottle(t)
 	got := l.sh(t, `stat -c '%U:%G %a %n' "$BOTTLE_PROMPT_FILE" && cat "$BOTTLE_PROMPT_FILE"`)
-	if want := "agent:agent 644 " + guest.PromptFile + "\nStay where you are."; got != want {
+	if want := "agent:agent 600 " + guest.PromptFile + "\nStay where you are."; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }

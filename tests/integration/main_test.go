@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/moby/moby/client"
+	tclog "github.com/testcontainers/testcontainers-go/log"
 
 	"bottle.internal/tests/integration/rig"
 )
@@ -42,6 +43,7 @@ var shared struct {
 func TestMain(m *testing.M) {
 	// testcontainers' own reaper would have to be pulled: ours goes by label.
 	os.Setenv("TESTCONTAINERS_RYUK_DISABLED", "true")
+	tclog.SetDefault(quiet{})
 	unlock := lock()
 	code := m.Run()
 	for _, undo := range slices.Backward(shared.close) {
@@ -53,6 +55,11 @@ func TestMain(m *testing.M) {
 	unlock()
 	os.Exit(code)
 }
+
+// quiet drops what testcontainers tells of its progress; failures come as errors.
+type quiet struct{}
+
+func (quiet) Printf(string, ...any) {}
 
 // lock keeps two runs on one machine from reaping each other.
 func lock() (unlock func()) {
