@@ -4,7 +4,8 @@
 // version control stamp, no build id. Because the linker would work again on every
 // call (a program without build id never looks up to date), a linked program is kept
 // under a key that is made of the build ids of all its packages; `go list -export`
-// compiles what changed and tells them, so nothing of our own guesses what is stale.
+// compiles what changed and tells them. That answer is remembered by the stamps of the
+// files that it depends on, since asking costs more than everything else here.
 package gobuild
 
 import (
@@ -19,6 +20,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"time"
 
 	"bottle.internal/internal/execx"
 	"bottle.internal/internal/imagebuild/diskcache"
@@ -84,20 +86,56 @@ func (b *Builder) build(ctx context.Context, target Target) (Program, error) {
 
 // key names the program by the content of all packages in it.
 func (b *Builder) key(ctx context.Context, tool string, target Target) (string, error) {
+	if key, ok := b.knownKey(tool, target); ok {
+		return key, nil
+	}
+	asked := time.Now()
 	list, err := execx.Output(ctx, execx.Cmd{
 		Path: tool, Dir: b.Root, Env: b.environ(target),
-		Args: []string{"list", "-trimpath", "-buildvcs=false", "-deps", "-export", "-f", "{{.ImportPath}} {{.Name}} {{.BuildID}}", target.Package},
+		Args: []string{"list", "-trimpath", "-buildvcs=false", "-deps", "-export", "-f", listFormat, target.Package},
 	})
 	if err != nil {
 		return "", err
 	}
-	lines := strings.Split(strings.TrimSpace(string(list)), "\n")
-	if fields := strings.Fields(lines[len(lines)-1]); len(fields) < 2 || fields[1] != "main" {
+	hash := sha256.New()
+	fmt.Fprintf(hash, "%s\n%s\n%s\n", ldflags, target.OS, target.Arch)
+	var dirs []string
+	var main, embeds bool
+	for line := range strings.Lines(string(list)) {
+		var pkg listed
+		if err := json.Unmarshal([]byte(line), &pkg); err != nil {
+			return "", fmt.Errorf("reading what go list says: %w", err)
+		}
+		fmt.Fprintf(hash, "%s %s %s\n", pkg.Path, pkg.Name, pkg.BuildID)
+		main = pkg.Name == "main" // of the last one, which is the target
+		if dir, err := filepath.Rel(b.Root, pkg.Dir); pkg.Ours && err == nil {
+			dirs = append(dirs, dir)
+			embeds = embeds || pkg.Embeds
+		}
+	}
+	if !main {
 		return "", fmt.Errorf("package %s is not a program", target.Package)
 	}
-	hash := sha256.New()
-	fmt.Fprintf(hash, "%s\n%s\n%s\n%s", ldflags, target.OS, target.Arch, list)
-	return hex.EncodeToString(hash.Sum(nil)), nil
+	key := hex.EncodeToString(hash.Sum(nil))
+	// Embedded files may lie below a package's directory, where no stamp looks.
+	if !embeds {
+		b.remember(tool, target, remembered{Key: key, Dirs: dirs}, asked)
+	}
+	return key, nil
+}
+
+// listFormat gives one JSON object a line; go list's own -json works out far more.
+const listFormat = `{"path":{{printf "%q" .ImportPath}},"name":{{printf "%q" .Name}},"build_id":{{printf "%q" .BuildID}},` +
+	`"dir":{{printf "%q" .Dir}},"ours":{{with .Module}}{{.Main}}{{else}}false{{end}},"embeds":{{if .EmbedPatterns}}true{{else}}false{{end}}}`
+
+// listed is a line of listFormat.
+type listed struct {
+	Path    string `json:"path"`
+	Name    string `json:"name"`
+	BuildID string `json:"build_id"`
+	Dir     string `json:"dir"`
+	Ours    bool   `json:"ours"`
+	Embeds  bool   `json:"embeds"`
 }
 
 func (b *Builder) link(ctx context.Context, tool string, target Target, path string) (Program, error) {
