@@ -9,12 +9,13 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec" //nolint:depguard // only its ExitError, which testscript returns
+	"os/exec" // only its ExitError, which testscript returns
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -24,7 +25,6 @@ import (
 	"bottle.internal/internal/smolvmtest"
 )
 
-//nolint:gochecknoglobals // a flag of the test binary
 var update = flag.Bool("update", false, "rewrite the expected outputs in testdata/script")
 
 func TestMain(m *testing.M) {
@@ -41,9 +41,14 @@ func fakeSmolvm() {
 	}
 	for name, value := range map[string]string{
 		"FAKE_SMOLVM_STATE": dir, "FAKE_SMOLVM_VERSION": version, "FAKE_SMOLVM_NAME": "smolvm",
-		"GORACE": "atexit_sleep_ms=0",
 	} {
 		_ = os.Setenv(name, value)
+	}
+	// bottle passes no GORACE on, without which a race-enabled binary lingers for a second;
+	// it is read at the start of a process.
+	if self, err := os.Executable(); err == nil && os.Getenv("GORACE") == "" {
+		_ = os.Setenv("GORACE", "atexit_sleep_ms=0")
+		_ = syscall.Exec(self, os.Args, os.Environ())
 	}
 	smolvmtest.Main()
 }
@@ -106,7 +111,7 @@ func goEnv(t *testing.T) []string {
 // fakeEngine is a Docker Engine that has nothing. It returns its DOCKER_HOST.
 func fakeEngine(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "be-") // the path of a socket must be short
+	dir, err := os.MkdirTemp("", "be-") //nolint:usetesting // the path of a socket must be short
 	if err != nil {
 		t.Fatal(err)
 	}

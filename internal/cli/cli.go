@@ -140,7 +140,7 @@ func (c command) usage(flags *pflag.FlagSet) string {
 	var text strings.Builder
 	fmt.Fprintf(&text, "%s\n\nusage: %s\n\n%s", c.summary, strings.TrimSpace("bottle "+c.name+" [flags] "+c.args), flags.FlagUsages())
 	if c.help != "" {
-		fmt.Fprintf(&text, "\n%s\n", strings.TrimSpace(c.help))
+		fmt.Fprintf(&text, "\n%s\n", strings.Trim(c.help, "\n"))
 	}
 	return text.String()
 }

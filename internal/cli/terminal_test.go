@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -24,8 +23,7 @@ func terminal(t *testing.T) (s *session, typed *os.File, stderr *signalling) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _, _ = keyboard.Close(), tty.Close() })
-	go func() { _, _ = bufio.NewReader(keyboard).WriteTo(&bytes.Buffer{}) }() // what the terminal echoes; ends with Close
+	t.Cleanup(func() { _, _ = keyboard.Close(), tty.Close() }) // the hang-up ends reads that were left behind
 	stderr = &signalling{asked: make(chan struct{})}
 	return &session{Streams: Streams{Stdin: tty, Stdout: tty, Stderr: stderr}}, keyboard, stderr
 }
@@ -147,7 +145,7 @@ func TestWatchSize(t *testing.T) {
 	if size := <-sizes; size.Rows != 33 || size.Cols != 99 {
 		t.Errorf("the first size is %+v", size)
 	}
-	stop() // ends the watcher: goleak would tell
+	stop()
 }
 
 // Run is what mage calls too: with a manifest of its own and no terminal.

@@ -11,14 +11,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"bottle.internal/internal/launch"
 	"bottle.internal/internal/names"
-	"bottle.internal/internal/plan"
 	"bottle.internal/internal/state"
-	"bottle.internal/pkg/smolvm"
 )
 
 // effects are what a launch does outside of its own directory, and how each failure
@@ -216,99 +213,6 @@ func TestNoValueInTheInstanceDirectory(t *testing.T) {
 	}
 }
 
-func TestTeardownThatFailsStaysListed(t *testing.T) {
-	t.Parallel()
-	for _, test := range []struct{ fail, want string }{
-		{"delete", "demo-aaaaa was not removed completely: undoing the machine and the bundle: undoing the machine bottle-demo-aaaaa: injected failure"},
-		{"close", "demo-aaaaa was not removed completely: undoing the machine and the bundle: undoing the bundle: injected failure"},
-		{"release", "demo-aaaaa was not removed completely: injected failure"},
-	} {
-		t.Run(test.fail, func(t *testing.T) {
-			t.Parallel()
-			w := newWorld(t)
-			bottle, err := w.start(t.Context())
-			if err != nil {
-				t.Fatal(err)
-			}
-			w.fail = test.fail
-			err = bottle.Close(t.Context())
-			var leftover *launch.LeftoverError
-			if !errors.As(err, &leftover) || err.Error() != test.want {
-				t.Fatalf("Close() = %v, want %q", err, test.want)
-			}
-			if hints := leftover.HintLines(); !slices.Equal(hints, []string{"bottle stop demo-aaaaa"}) {
-				t.Errorf("hints %q", hints)
-			}
-			for _, step := range []string{"delete", "close", "release"} {
-				if !slices.Contains(w.called(), step) {
-					t.Errorf("%s was not tried", step)
-				}
-			}
-			if left := w.sockets(); len(left) > 0 {
-				t.Errorf("left: %v", left)
-			}
-			instances, _ := w.state.List()
-			if len(instances) != 1 || instances[0].Owned() {
-				t.Fatalf("instances %v: want it listed and free for bottle stop", instances)
-			}
-			if status, err := instances[0].Status(); err != nil || status.Phase != state.Stopping || status.Machine != "bottle-demo-aaaaa" {
-				t.Errorf("status %+v, %v", status, err)
-			}
-		})
-	}
-}
-
-func TestStartAndUndoBothFail(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	deps := w.deps()
-	w.fail = "ready"
-	deps.Release = func() error { return errors.New("stuck") }
-	_, err := launch.Start(t.Context(), w.plan, deps)
-	want := "waiting for the machine: injected failure\ndemo-aaaaa was not removed completely: stuck"
-	var leftover *launch.LeftoverError
-	if err == nil || err.Error() != want || !errors.As(err, &leftover) || !errors.Is(err, errInjected) {
-		t.Errorf("Start() = %v, want %q", err, want)
-	}
-}
-
-func TestReleasedWhateverStopsTheStart(t *testing.T) {
-	t.Parallel()
-	t.Run("identity", func(t *testing.T) {
-		t.Parallel()
-		w := newWorld(t)
-		released := false
-		deps := w.deps()
-		deps.Release = func() error { released = true; return nil }
-		p := w.plan
-		p.Identity = "../../etc"
-		_, err := launch.Start(t.Context(), p, deps)
-		if want := `invalid name "../../etc": an identity looks like demo-x7k2p`; err == nil || err.Error() != want || !released {
-			t.Errorf("Start() = %v, released %v", err, released)
-		}
-	})
-	t.Run("taken", func(t *testing.T) {
-		t.Parallel()
-		w := newWorld(t)
-		first, err := w.start(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, err = w.start(t.Context())
-		if !errors.Is(err, state.ErrExists) || err.Error() != "bottle exists: demo-aaaaa" {
-			t.Errorf("Start() = %v", err)
-		}
-		if w.instance(state.StatusFile) == nil || len(w.sockets()) != 2 {
-			t.Error("the second start took something from the first bottle")
-		}
-		w.calls = slices.DeleteFunc(w.calls, func(call string) bool { return call == "release" })
-		if err := first.Close(t.Context()); err != nil {
-			t.Error(err)
-		}
-		w.nothingLeft()
-	})
-}
-
 func TestTwoBottlesOfOneAgent(t *testing.T) {
 	t.Parallel()
 	one, other := newWorld(t), newWorld(t)
@@ -339,106 +243,4 @@ func TestTwoBottlesOfOneAgent(t *testing.T) {
 	}
 	one.nothingLeft()
 	other.nothingLeft()
-}
-
-// quiet has no sockets, so that a test's clock may run ahead.
-func quiet(t *testing.T) *world {
-	w := newWorld(t)
-	w.plan.Ports, w.plan.Echo = nil, nil
-	w.plan.Env = slices.DeleteFunc(w.plan.Env, func(e plan.Env) bool { return e.Source == "launch" })
-	return w
-}
-
-func TestPatience(t *testing.T) {
-	t.Parallel()
-	boot := "bottle doctor"
-	for _, test := range []struct {
-		name string
-		set  func(*world)
-		want string
-		took time.Duration // of the test's clock
-	}{
-		{
-			"a machine that hangs at its start", func(w *world) { w.block = "start" },
-			"bottle-demo-aaaaa was not up within 3m0s: starting the machine: start: context deadline exceeded", 3 * time.Minute,
-		},
-		{
-			"a firewall that never answers", func(w *world) {
-				w.health = func(context.Context, int) (int, error) { return 1, nil }
-			},
-			"the firewall did not answer inside the guest within 20s (bottle-guest health ended with status 1)", 20 * time.Second,
-		},
-		{
-			"a guest that never answers", func(w *world) { w.block = "health" },
-			"the firewall did not answer inside the guest within 20s (bottle-guest health never ended)", 20 * time.Second,
-		},
-		{
-			"a machine that dies meanwhile", func(w *world) {
-				w.health = func(context.Context, int) (int, error) { return -1, smolvm.ErrNotRunning }
-			},
-			"asking for the firewall inside the guest: machine is not running", 0,
-		},
-		{
-			"a firewall that answers late", func(w *world) {
-				w.health = func(_ context.Context, call int) (int, error) { return min(1, 5/call), nil }
-			},
-			"", 500 * time.Millisecond,
-		},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			t.Parallel()
-			w := quiet(t)
-			test.set(w)
-			synctest.Test(t, func(t *testing.T) {
-				w.stuck = make(chan struct{})
-				begin := time.Now()
-				bottle, err := w.start(t.Context())
-				if took := time.Since(begin); took != test.took {
-					t.Errorf("it took %s, want %s", took, test.took)
-				}
-				if test.want == "" {
-					if err != nil {
-						t.Fatal(err)
-					}
-					err = bottle.Close(t.Context())
-					if err != nil {
-						t.Error(err)
-					}
-					return
-				}
-				var hinter *launch.BootError
-				if err == nil || err.Error() != test.want || !errors.As(err, &hinter) || !slices.Contains(hinter.HintLines(), boot) {
-					t.Errorf("Start() = %v, want %q with a hint", err, test.want)
-				}
-			})
-			w.nothingLeft()
-		})
-	}
-}
-
-// Nobody waits for longer than mage does, even for a tool that never answers.
-func TestTeardownIsBounded(t *testing.T) {
-	t.Parallel()
-	w := quiet(t)
-	synctest.Test(t, func(t *testing.T) {
-		w.stuck = make(chan struct{})
-		bottle, err := w.start(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		w.block = "delete"
-		begin := time.Now()
-		err = bottle.Close(t.Context())
-		if took := time.Since(begin); took != launch.TeardownTimeout || took >= 5*time.Second {
-			t.Errorf("Close took %s", took)
-		}
-		want := "demo-aaaaa was not removed completely: undoing the machine and the bundle: " +
-			"undoing the machine bottle-demo-aaaaa: delete: context deadline exceeded"
-		if err == nil || err.Error() != want {
-			t.Errorf("Close() = %v, want %q", err, want)
-		}
-	})
-	if w.instance(state.StatusFile) == nil {
-		t.Error("the leftover is not listed")
-	}
 }

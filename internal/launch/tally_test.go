@@ -34,6 +34,7 @@ func TestTallyOfHostileLines(t *testing.T) {
 		{"a long host is cut", allow(strings.Repeat("a", 300)), "  allowed  " + strings.Repeat("a", 200) + "...:443  once\n"},
 		{"after a line that is too long", long + "\n" + allow("a.test"), "  allowed  a.test:443  once\n"},
 		{"the end of a line that is too long", long + allow("evil.test") + allow("a.test"), "  allowed  a.test:443  once\n"},
+		{"an entry where the patience ends", long[1:] + allow("evil.test") + allow("a.test"), "  allowed  a.test:443  once\n"},
 		{"what the firewall suppressed", "firewall| {\"event\":\"suppressed\",\"count\":7}\nfirewall| {\"event\":\"suppressed\",\"count\":-5}\n", "  refused  others  7 times\n"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 )
 
@@ -50,9 +51,9 @@ func (u *undo) unwind(ctx context.Context) error {
 	u.steps = nil
 	u.mu.Unlock()
 	var problems []error
-	for i := len(steps) - 1; i >= 0; i-- {
-		if err := steps[i].run(ctx); err != nil {
-			problems = append(problems, fmt.Errorf("undoing %s: %w", steps[i].name, err))
+	for _, step := range slices.Backward(steps) {
+		if err := step.run(ctx); err != nil {
+			problems = append(problems, fmt.Errorf("undoing %s: %w", step.name, err))
 		}
 	}
 	return errors.Join(problems...)

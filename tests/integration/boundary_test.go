@@ -74,7 +74,7 @@ func TestHostLoopbackIsRefused(t *testing.T) {
 	loopback, bridge := newBell(t, "127.0.0.1:0"), newBell(t, net.JoinHostPort(a.gateway, "0"))
 	for _, b := range []*bell{loopback, bridge} {
 		at := b.Addr().String()
-		if got := l.probeHost(t, nil, "dial", at); got != at+": connected, 65 bytes" {
+		if got := l.probeHost(t, nil, "dial", at); got != at+": connected, 61 bytes" {
 			t.Fatalf("the control: %s", got)
 		}
 		if b.rung.Swap(0) != 1 {

@@ -6,8 +6,8 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
-	"io"
 	"math/big"
+	"os"
 	"os/exec"
 	"strings"
 	"syscall"
@@ -62,7 +62,11 @@ func TestExecStdin(t *testing.T) {
 		t.Errorf("sent %s, arrived as %s", a, b)
 	}
 	// A stdin that stays open does not keep a command that does not read it.
-	reader, writer := io.Pipe()
+	reader, writer, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close()
 	defer writer.Close()
 	p, err := l.start(reader, "exec", l.id, "--", "true")
 	if err != nil {
@@ -90,8 +94,8 @@ func TestExecSignal(t *testing.T) {
 		t.Errorf("exit %d, want 130: %s", code, p)
 	}
 	eventually(t, 10*time.Second, func() string { return l.exec(t, "pgrep", "-af", "sleep 432[1]").Stdout })
-	if got := l.sh(t, "pgrep -fc 'sleep 8639[9]'"); got != "1" {
-		t.Errorf("the agent: %s processes", got)
+	if got := l.sh(t, "pgrep -u agent -x sleep | wc -l"); got != "1" {
+		t.Errorf("the agent's own sleep: %s processes", got)
 	}
 }
 
@@ -166,7 +170,7 @@ func TestNoValueOnACommandLine(t *testing.T) {
 	}
 	l.cmdlines.stop()
 	// The controls: it was quick enough to see the VM tool's own children at work.
-	for _, control := range []string{"start " + sharedAgent, "machine create", "machine exec", "bottle-guest exec", "test -n"} {
+	for _, control := range []string{"start " + sharedAgent, "machine start", "machine exec", "bottle-guest exec", "test -n"} {
 		if len(l.cmdlines.with(control)) == 0 {
 			t.Errorf("the control: no command line with %q in %d looks", control, l.cmdlines.rounds)
 		}

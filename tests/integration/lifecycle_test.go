@@ -52,20 +52,25 @@ func TestStartAgain(t *testing.T) {
 func TestInterrupt(t *testing.T) {
 	w := setup(t)
 	theBottle(t)
-	for _, c := range []struct{ name, after string }{
-		{"at once", ""},
-		{"after the preflight", "identity "},
-		{"during the boot", "boot: booting"},
-		{"between bundle and machine", "bundle: done"},
-		{"while the agent runs", "the agent is up"},
-	} {
-		t.Run(c.name, func(t *testing.T) {
+	type moment struct {
+		after string        // what has been said
+		wait  time.Duration // and this much later
+	}
+	moments := []moment{
+		{"", 30 * time.Millisecond}, // Go's signal handler is there by then
+		{"identity ", 0}, {"bundle: done", 0}, {"the agent is up", 0},
+	}
+	// The engine's calls are under way here: what is interrupted must not appear afterwards.
+	for wait := time.Duration(0); wait < 600*time.Millisecond; wait += 60 * time.Millisecond {
+		moments = append(moments, moment{"bundle: starting", wait})
+	}
+	for _, m := range moments {
+		t.Run(fmt.Sprintf("%s+%v", m.after, m.wait), func(t *testing.T) {
 			p := w.launch(t, "it-slow")
-			if c.after != "" {
-				p.said(t, c.after)
-			} else {
-				time.Sleep(30 * time.Millisecond) // the Go runtime has its signal handler by then
+			if m.after != "" {
+				p.said(t, m.after)
 			}
+			time.Sleep(m.wait)
 			begin := time.Now()
 			if err := p.group(syscall.SIGINT); err != nil {
 				t.Fatal(err)

@@ -41,13 +41,13 @@ resources = { memory = "256MiB", cpus = 1 }
 [agents.it-probed]
 bottle = "probed"
 template = "shell"
-command = ["/bin/sh", "-c", "echo the agent is up; exec sleep 86399"]
+command = ["/bin/sh", "-c", "printf 'the agent is %s\\n' up; exec sleep 86399"]
 prompt = "Stay where you are.\n"
 
 [agents.it-slow]
 bottle = "small"
 template = "shell"
-command = ["/bin/sh", "-c", "echo the agent is up; exec sleep 86399"]
+command = ["/bin/sh", "-c", "printf 'the agent is %s\\n' up; exec sleep 86399"]
 
 [agents.it-seven]
 bottle = "small"

@@ -55,6 +55,10 @@ func notRunning(name string) error {
 		"Use 'smolvm-lite machine start --name %s' first.", name, name) //nolint:revive // smolvm's text ends so
 }
 
+// errReading marks a failure of our own side in send: a failing connection has more to
+// say to receive.
+var errReading = errors.New("reading the input")
+
 // send forwards everything from r and its end. It blocks in r's Read for as long as r
 // likes: only the end of the process is certain to free it.
 func (c *conversation) send(r io.Reader) error {
@@ -73,7 +77,7 @@ func (c *conversation) send(r io.Reader) error {
 			return c.conn.Send(wire.KindStdinEOF, nil)
 		}
 		if err != nil {
-			return err
+			return fmt.Errorf("%w: %w", errReading, err)
 		}
 	}
 }

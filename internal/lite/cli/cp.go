@@ -67,15 +67,15 @@ func (a *App) upload(ctx context.Context, local, name string, file *wire.File) e
 	sent := make(chan error, 1)
 	go func() {
 		err := c.send(source)
-		if err != nil {
+		if errors.Is(err, errReading) {
 			c.done() // the guest must not take a part for the whole
 		}
 		sent <- err
 	}()
 	err = finishCopy(c, io.Discard)
 	c.done()
-	if sendErr := <-sent; err == nil && sendErr != nil {
-		err = sendErr
+	if sendErr := <-sent; errors.Is(sendErr, errReading) {
+		return sendErr
 	}
 	return err
 }

@@ -120,7 +120,7 @@ func testExec(t *testing.T, w *world) {
 		check(t, w.sh(t, "a", test.script), test.want)
 	}
 	// What runs on in the background holds the pipes, but not the client.
-	pid := strings.TrimSpace(w.sh(t, "a", "sleep 100 & echo $!").stdout)
+	pid := strings.TrimSpace(w.must(t, "machine", "exec", "--name", "a", "--", "/bin/sh", "-c", "sleep 100 & echo $!"))
 	check(t, w.sh(t, "a", "kill "+pid), result{})
 	long := w.sh(t, "a", "head -c 3000000 /dev/zero")
 	if len(long.stdout) != 3000000 || long.code != 0 {
@@ -137,6 +137,7 @@ func testExec(t *testing.T, w *world) {
 	check(t, exec("--timeout", "300ms", "--", "/bin/sh", "-c", "echo early; sleep 20"), result{
 		code: 124, stdout: "early\n", stderr: "\ncommand timed out after 300ms\n",
 	})
+	check(t, exec("/bin/echo", "-n", "--", "-i"), result{stdout: "-- -i"}) // all that follows is the command's
 	check(t, exec("--stream", "--", "/bin/sh", "-c", "echo out; echo err >&2"), result{stdout: "out\n", stderr: "err\n"})
 
 	const limit = 11 << 20

@@ -7,10 +7,13 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -33,6 +36,7 @@ func TestScenariosInAVM(t *testing.T) {
 		}
 	})
 	t.Run("guest system", func(t *testing.T) { testGuestSystem(t, newVMWorld(t)) })
+	t.Run("unreachable", func(t *testing.T) { testUnreachable(t, newVMWorld(t)) })
 	t.Run("archive", func(t *testing.T) { testArchive(t, newVMWorld(t)) })
 	t.Run("figures", func(t *testing.T) { testFigures(t, newVMWorld(t)) })
 }
@@ -112,7 +116,7 @@ func hostPrograms(t *testing.T) v1.Layer {
 		files["bin/"+name] = path
 	}
 	library := regexp.MustCompile(`(/\S+) \(0x`)
-	for _, path := range mapsValues(files) {
+	for _, path := range slices.Collect(maps.Values(files)) {
 		out, err := execx.Output(t.Context(), execx.Cmd{Path: "ldd", Args: []string{path}, Env: os.Environ()})
 		if err != nil {
 			continue // static
@@ -121,6 +125,12 @@ func hostPrograms(t *testing.T) v1.Layer {
 			files[strings.TrimPrefix(match[1], "/")] = match[1]
 		}
 	}
+	return layerOf(t, files)
+}
+
+// layerOf puts files of the host at the given names.
+func layerOf(t *testing.T, files map[string]string) v1.Layer {
+	t.Helper()
 	var archive bytes.Buffer
 	w := tar.NewWriter(&archive)
 	for _, name := range []string{"etc/", "usr/"} {
@@ -153,14 +163,6 @@ func hostPrograms(t *testing.T) v1.Layer {
 	return layer
 }
 
-func mapsValues(m map[string]string) []string {
-	values := make([]string, 0, len(m))
-	for _, v := range m {
-		values = append(values, v)
-	}
-	return values
-}
-
 // testGuestSystem looks at what only a real machine has.
 func testGuestSystem(t *testing.T, w *world) {
 	w.up(t, "box")
@@ -184,6 +186,20 @@ func testGuestSystem(t *testing.T, w *world) {
 	if got := w.must(t, "--version"); !strings.HasPrefix(got, "smolvm-lite 1.9.3\nqemu stand-in, accelerator ") ||
 		strings.Contains(got, "unknown") {
 		t.Errorf("--version: %q", got)
+	}
+}
+
+// testUnreachable stops QEMU without ending it: the machine is there and does not answer.
+func testUnreachable(t *testing.T, w *world) {
+	w.up(t, "a")
+	qemu := w.qemuOf(t, "a")
+	qemu.Signal(syscall.SIGSTOP)
+	if got := w.state(t, "a"); got.State != "unreachable" || got.PID == nil {
+		t.Errorf("ls says %+v", got)
+	}
+	w.must(t, "machine", "delete", "--name", "a", "--force")
+	if qemu.Alive() {
+		t.Error("QEMU outlived delete")
 	}
 }
 

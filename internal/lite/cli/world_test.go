@@ -65,7 +65,7 @@ func newFakeWorld(t *testing.T) *world {
 		env: []string{
 			"PATH=" + bin + ":/usr/bin:/bin", "LITE_TEST_BIN=" + bin, "SMOLVM_LITE_KERNEL=" + kernel,
 			"XDG_DATA_HOME=" + filepath.Join(dir, "data"), "XDG_CACHE_HOME=" + filepath.Join(dir, "cache"),
-			"GOCOVERDIR=" + os.Getenv("GOCOVERDIR"), "TERM=vt100",
+			"TERM=vt100", "GORACE=atexit_sleep_ms=0", // see exit
 		},
 	}
 	w.pack(t, emptyImage(t, []string{w.tool, "idle"}))

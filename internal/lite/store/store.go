@@ -149,13 +149,20 @@ func (d Dir) Lock() (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Deleted, and perhaps created anew, between our open and our lock?
-	var ours, named unix.Stat_t
-	if unix.Fstat(int(lock.Fd()), &ours) != nil || unix.Stat(path, &named) != nil || ours.Ino != named.Ino {
+	if !stillNamed(lock, path) { // deleted, and perhaps created anew, between our open and our lock
 		_ = lock.Close()
 		return nil, ErrNotFound
 	}
 	return lock, nil
+}
+
+func stillNamed(file *os.File, path string) bool {
+	ours, err := file.Stat()
+	if err != nil {
+		return false
+	}
+	named, err := os.Stat(path)
+	return err == nil && os.SameFile(ours, named)
 }
 
 // LockWait waits for the lock until ctx ends.

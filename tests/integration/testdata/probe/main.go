@@ -20,6 +20,7 @@ const usage = `usage: probe COMMAND
   tls PROXY TARGET NAME             open a tunnel and speak TLS with another name
   down URL SIZE                     fetch SIZE bytes through HTTP_PROXY and check them
   duplex PROXY TARGET UP DOWN       send, half-close, receive; check both ways
+  hash SIZE                         print what the upstream says of SIZE good bytes
   parallel PROXY TARGET COUNT SIZE  many tunnels that are open at the same time
   watch PROXY TARGET SECONDS        try again and again; print every change
 `
@@ -31,7 +32,7 @@ func main() {
 	args := os.Args[2:]
 	commands := map[string]func([]string) error{
 		"serve": serve, "counts": counts, "dial": dial, "lookup": lookup, "connect": connect,
-		"plain": plain, "tls": otherName, "down": down, "duplex": duplex, "parallel": parallel, "watch": watch,
+		"plain": plain, "tls": otherName, "down": down, "duplex": duplex, "hash": hash, "parallel": parallel, "watch": watch,
 	}
 	command, ok := commands[os.Args[1]]
 	if !ok {

@@ -5,9 +5,9 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -133,11 +133,12 @@ func serveDuplex(listener net.Listener) error {
 			if err != nil {
 				return
 			}
-			got := newMeter()
-			if _, err := io.Copy(got, conn); err != nil {
+			hash := sha256.New()
+			count, err := io.Copy(hash, conn)
+			if err != nil {
 				return
 			}
-			_, _ = fmt.Fprintf(conn, "%s\n", hex.EncodeToString(got.hash.Sum(nil)))
+			_, _ = fmt.Fprintf(conn, "%d bytes, sha256 %x\n", count, hash.Sum(nil))
 			_, _ = io.CopyN(conn, newPattern(uint64(size)), size)
 		}()
 	}

@@ -2,7 +2,7 @@ package main
 
 import (
 	"bufio"
-	"encoding/hex"
+	"crypto/sha256"
 	"fmt"
 	"io"
 	"net"
@@ -11,8 +11,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	"crypto/sha256"
 )
 
 // down fetches in clear: what is measured is the link, not this processor's TLS.
@@ -27,18 +25,15 @@ func down(args []string) error {
 		return err
 	}
 	defer response.Body.Close()
-	got := newMeter()
-	if _, err := io.Copy(got, response.Body); err != nil {
-		return fmt.Errorf("after %d bytes: %w", got.count, err)
-	}
-	if err := got.check(uint64(size), size); err != nil {
+	if err := check(response.Body, size); err != nil {
 		return err
 	}
 	fmt.Printf("down: %d bytes intact (%.1f s)\n", size, time.Since(begin).Seconds())
 	return nil
 }
 
-// duplex sends, half-closes, and then receives on the half that is left.
+// duplex sends, half-closes, and then receives on the half that is left. What arrived is
+// the upstream's word; the host compares it with hash.
 func duplex(args []string) error {
 	up, err := strconv.ParseInt(args[2], 10, 64)
 	if err != nil {
@@ -58,8 +53,7 @@ func duplex(args []string) error {
 	if _, err := fmt.Fprintf(conn, "%016x", back); err != nil {
 		return err
 	}
-	sent := sha256.New()
-	if _, err := io.CopyN(io.MultiWriter(conn, sent), newPattern(uint64(up)), up); err != nil {
+	if _, err := io.CopyBuffer(conn, io.LimitReader(newPattern(uint64(up)), up), make([]byte, 64<<10)); err != nil {
 		return fmt.Errorf("sending: %w", err)
 	}
 	if err := conn.CloseWrite(); err != nil {
@@ -73,16 +67,9 @@ func duplex(args []string) error {
 	if err != nil {
 		return fmt.Errorf("after the half-close: %w", err)
 	}
-	if want := hex.EncodeToString(sent.Sum(nil)); strings.TrimSpace(line) != want {
-		return fmt.Errorf("the upstream got other bytes than the %d that were sent", up)
-	}
-	fmt.Printf("up: %d bytes intact (%.1f s)\n", up, time.Since(begin).Seconds())
-	got := newMeter()
-	if _, err := io.Copy(got, reader); err != nil {
+	fmt.Printf("up: %s (%.1f s)\n", strings.TrimSpace(line), time.Since(begin).Seconds())
+	if err := check(reader, back); err != nil {
 		return fmt.Errorf("receiving after the half-close: %w", err)
-	}
-	if err := got.check(uint64(back), back); err != nil {
-		return err
 	}
 	fmt.Printf("after the half-close: %d bytes intact\n", back)
 	return nil
@@ -139,11 +126,7 @@ func fetch(conn net.Conn, size string) error {
 		return err
 	}
 	defer response.Body.Close()
-	got := newMeter()
-	if _, err := io.Copy(got, response.Body); err != nil {
-		return err
-	}
-	return got.check(uint64(want), want)
+	return check(response.Body, want)
 }
 
 // watch asks for a byte over and over. It prints "MILLISECONDS ok" and "MILLISECONDS
@@ -181,5 +164,17 @@ func watch(args []string) error {
 		time.Sleep(10 * time.Millisecond)
 	}
 	fmt.Printf("%d answered\n", answered)
+	return nil
+}
+
+// hash prints what the upstream must say of the first bytes of a pattern.
+func hash(args []string) error {
+	size, err := strconv.ParseInt(args[0], 10, 64)
+	if err != nil {
+		return err
+	}
+	h := sha256.New()
+	_, _ = io.CopyN(h, newPattern(uint64(size)), size)
+	fmt.Printf("%d bytes, sha256 %x\n", size, h.Sum(nil))
 	return nil
 }
