@@ -5,14 +5,13 @@ import (
 	"context"
 	"os"
 	"os/signal"
-	"syscall"
 
 	"bottle.internal/internal/app"
 	"bottle.internal/internal/cli"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	code := cli.Run(ctx, cli.Streams{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}, app.FromProcess(), os.Args[1:])
 	stop()
 	os.Exit(code)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -68,12 +67,9 @@ func TestStopAsksALivingOwner(t *testing.T) {
 	pid, ended := bystander(t)
 	instance := instanceOf(t, a, "demo-aaaaa", pid)
 	removed := make(chan error, 1)
-	gone := filepath.Join(t.TempDir(), "gone")
-	go func() { // an owner that obeys: the directory goes first, then the lock
+	go func() { // an owner that obeys
 		<-ended
-		err := os.Rename(instance.Dir(), gone)
-		instance.Unlock()
-		removed <- err
+		removed <- instance.Remove()
 	}()
 	if err := a.Stop(t.Context(), "demo-aaaaa"); err != nil {
 		t.Errorf("Stop() = %v", err)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"path/filepath"
 	"runtime"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -12,6 +13,10 @@ import (
 	"bottle.internal/internal/gobuild"
 	"bottle.internal/pkg/smolvm"
 )
+
+// toolGrace is what an interrupted call of the VM tool, and so the agent, gets before it
+// is killed; with the teardown it stays below mage's 5 s.
+const toolGrace = time.Second
 
 // vmTool finds the VM tool: $BOTTLE_SMOLVM, else smolvm on PATH, else our stand-in. It
 // looks once.
@@ -49,7 +54,7 @@ func (a *App) vmClient(ctx context.Context, path string, extra map[string]string
 	if err != nil {
 		return nil, err
 	}
-	return smolvm.New(smolvm.Config{Tool: tool, Env: env}), nil
+	return smolvm.New(smolvm.Config{Tool: tool, Env: env, Grace: toolGrace}), nil
 }
 
 // buildLite builds smolvm-lite and its PID 1 from the checkout.

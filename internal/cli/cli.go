@@ -12,9 +12,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/pflag"
 
@@ -79,6 +81,9 @@ func commands() []command {
 // Run runs one command line and returns the exit code. environ and dir stand for the
 // process's environment and working directory, so that mage can be a front door too.
 func Run(ctx context.Context, streams Streams, config app.Config, args []string) int {
+	// Mage knows only ^C; `bottle stop` and a closing terminal ask in these ways.
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGHUP)
+	defer stop()
 	err := run(ctx, streams, config, args)
 	if errors.Is(err, pflag.ErrHelp) {
 		return exitOK

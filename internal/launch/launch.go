@@ -29,7 +29,7 @@ import (
 )
 
 // TeardownTimeout bounds Close: mage kills its targets 5 s after an interrupt.
-const TeardownTimeout = 4500 * time.Millisecond
+const TeardownTimeout = 3500 * time.Millisecond
 
 // Machine is what a launch needs of the VM tool; *smolvm.Client is one.
 type Machine interface {

@@ -69,7 +69,7 @@ func TestProblems(t *testing.T) {
 				`7: bottles."\u202e\n": invalid name "\u202e\n": it must begin with a letter from a to z`,
 			},
 		},
-		{"a name of 200 characters", "[bottles." + strings.Repeat("a", 200) + "]\n", []string{`a key is longer than 128 bytes`}},
+		{"a key of 600 characters", "[bottles." + strings.Repeat("a", 600) + "]\n", []string{`a key is longer than 512 bytes`}},
 		{"a bomb of brackets", "a = " + strings.Repeat("[", 100_000), []string{`it nests deeper than 32 levels`}},
 		{"a bomb of dots", strings.Repeat("a.", 100_000) + "a = 1", []string{`it nests deeper than 32 levels`}},
 		{

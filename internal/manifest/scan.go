@@ -14,12 +14,12 @@ import (
 
 const (
 	maxDepth  = 32
-	maxKeyLen = 128
+	maxKeyLen = 512
 )
 
 var (
 	errTooDeep    = errors.New("it nests deeper than 32 levels")
-	errKeyTooLong = errors.New("a key is longer than 128 bytes")
+	errKeyTooLong = errors.New("a key is longer than 512 bytes")
 	errNotTOML    = errors.New("not understood") // the parser has the better text
 )
 

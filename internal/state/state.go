@@ -59,7 +59,11 @@ func OpenRoot(dir string) (*Root, error) {
 	if err := checkPath(dir); err != nil {
 		return nil, fmt.Errorf("checking the state directory: %w", err)
 	}
-	return &Root{dir: dir}, nil
+	r := &Root{dir: dir}
+	if err := r.sweep(); err != nil {
+		return nil, fmt.Errorf("sweeping the state directory: %w", err)
+	}
+	return r, nil
 }
 
 // Dir is the absolute path of the root.
@@ -137,6 +141,10 @@ func (r *Root) List() (instances []*Instance, problems []error) {
 	return instances, problems
 }
 
+// gonePrefix begins the name of an instance that is being removed. Under it nobody
+// takes the directory for a bottle, and no new lock file can appear in it.
+const gonePrefix = ".gone-"
+
 // remove deletes an instance directory without following a symlink out of it.
 func (r *Root) remove(id names.Identity) error {
 	if _, err := names.ParseIdentity(string(id)); err != nil {
@@ -147,8 +155,37 @@ func (r *Root) remove(id names.Identity) error {
 		return fmt.Errorf("removing bottle %s: %w", id, err)
 	}
 	defer root.Close()
-	if err := root.RemoveAll(string(id)); err != nil {
+	gone := gonePrefix + string(id)
+	if err := root.RemoveAll(gone); err != nil { // of a process that was killed right here
+		return fmt.Errorf("removing bottle %s: %w", id, err)
+	}
+	if err := root.Rename(string(id), gone); err != nil {
+		return fmt.Errorf("removing bottle %s: %w", id, err)
+	}
+	if err := root.RemoveAll(gone); err != nil {
 		return fmt.Errorf("removing bottle %s: %w", id, err)
 	}
 	return nil
+}
+
+// sweep finishes removals that a killed process had begun.
+func (r *Root) sweep() error {
+	entries, err := os.ReadDir(r.dir)
+	if err != nil {
+		return err
+	}
+	root, err := os.OpenRoot(r.dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	var problems []error
+	for _, entry := range entries {
+		if id, ok := strings.CutPrefix(entry.Name(), gonePrefix); ok {
+			if _, err := names.ParseIdentity(id); err == nil {
+				problems = append(problems, root.RemoveAll(entry.Name()))
+			}
+		}
+	}
+	return errors.Join(problems...)
 }

@@ -166,3 +166,55 @@ func TestWriteFileStaysInside(t *testing.T) {
 		t.Error("a name outside the instance was accepted")
 	}
 }
+
+func TestARemovalThatWasCutShortIsFinished(t *testing.T) {
+	t.Parallel()
+	root := open(t)
+	for _, name := range []string{".gone-demo-aaaaa", ".gone-not an identity", ".log"} {
+		if err := os.MkdirAll(filepath.Join(root.Dir(), name, "config"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := state.OpenRoot(root.Dir()); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]bool{".gone-demo-aaaaa": false, ".gone-not an identity": true, ".log": true} {
+		if _, err := os.Stat(filepath.Join(root.Dir(), name)); (err == nil) != want {
+			t.Errorf("%s is there: %v, want %v", name, err == nil, want)
+		}
+	}
+}
+
+// Somebody who looks at a bottle while its owner removes it must not bring it back.
+func TestRemoveWhileOthersLock(t *testing.T) {
+	t.Parallel()
+	root := open(t)
+	for range 20 {
+		instance, err := root.Create("demo-aaaaa")
+		if err != nil {
+			t.Fatal(err)
+		}
+		done, ended := make(chan struct{}), make(chan struct{})
+		go func() {
+			defer close(ended)
+			for {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				if other, err := root.Open("demo-aaaaa"); err == nil && other.Lock() == nil {
+					other.Unlock()
+				}
+			}
+		}()
+		if err := instance.Remove(); err != nil {
+			t.Error(err)
+		}
+		close(done)
+		<-ended
+		if _, err := root.Open("demo-aaaaa"); !errors.Is(err, state.ErrNotFound) {
+			t.Fatalf("the bottle is back: %v", err)
+		}
+	}
+}
