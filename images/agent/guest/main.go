@@ -92,7 +92,7 @@ func run(args []string, m machine, stderr io.Writer) int {
 	case "winsize":
 		err = winsizeCommand(args, m)
 	case "health":
-		err = health(args)
+		err = health(args, healthPatience)
 	case "":
 		err = usageError{"no command given"}
 	default:

@@ -62,7 +62,9 @@ func fakeQEMU(args []string) int {
 	if strings.Contains(string(initramfs), "init that hangs") {
 		select {}
 	}
-	conn, err := net.FileConn(os.NewFile(vm.LinkFD, "link"))
+	link := os.NewFile(vm.LinkFD, "link")
+	conn, err := net.FileConn(link)
+	_ = link.Close() // a guest's processes do not hold the channel of a real machine
 	if err != nil {
 		return 1
 	}
@@ -83,6 +85,7 @@ func exit(code int) { syscall.Exit(code) }
 // guestTool is what a shell cannot do.
 func guestTool(args []string) int {
 	if len(args) == 1 && args[0] == "idle" { // until the guest ends, which takes nothing with it here
+		_, _ = os.Stdout.Close(), os.Stderr.Close() // the supervisor waits for the end of QEMU's output
 		parent, end := os.Getppid(), time.Now().Add(time.Minute)
 		for os.Getppid() == parent && time.Now().Before(end) {
 			time.Sleep(50 * time.Millisecond)

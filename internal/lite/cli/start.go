@@ -28,6 +28,8 @@ const (
 	superviseCommand = "_supervise"
 	lockFD, reportFD = 3, 4
 
+	lockGrace = time.Second
+
 	minFree = 2 << 30 // bytes that must be free for the writable disk to grow into
 
 	defaultPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -45,9 +47,18 @@ func (a *App) start(ctx context.Context, args []string) error {
 		return err
 	}
 	lock, err := dir.Lock()
+	if errors.Is(err, store.ErrBusy) {
+		if running, err := a.alreadyRunning(ctx, *name, dir); running || err != nil {
+			return err
+		}
+		// The lock of a killed supervisor lives a moment longer than its process.
+		brief, cancel := context.WithTimeout(ctx, lockGrace)
+		lock, err = dir.LockWait(brief)
+		cancel()
+	}
 	switch {
 	case errors.Is(err, store.ErrBusy):
-		return a.alreadyRunning(ctx, *name, dir)
+		return fmt.Errorf("agent operation failed: start agent: %w", err)
 	case errors.Is(err, store.ErrNotFound):
 		return notFound(*name)
 	case err != nil:
@@ -66,15 +77,12 @@ func (a *App) start(ctx context.Context, args []string) error {
 	return a.print(fmt.Sprintf("Machine '%s' running (PID: %d)\n", *name, pid))
 }
 
-func (a *App) alreadyRunning(ctx context.Context, name string, dir store.Dir) error {
+func (a *App) alreadyRunning(ctx context.Context, name string, dir store.Dir) (bool, error) {
 	c, err := inspect(ctx, dir)
-	if err != nil {
-		return err
+	if err != nil || c.pid == nil {
+		return false, err
 	}
-	if c.pid != nil {
-		return a.print(fmt.Sprintf("Machine '%s' already running (PID: %d)\n", name, *c.pid))
-	}
-	return fmt.Errorf("agent operation failed: start agent: %w", store.ErrBusy)
+	return true, a.print(fmt.Sprintf("Machine '%s' already running (PID: %d)\n", name, *c.pid))
 }
 
 // launch prepares everything that may fail, starts the supervisor and waits for its word.
