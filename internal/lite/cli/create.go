@@ -7,7 +7,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,7 +14,6 @@ import (
 	"bottle.internal/internal/lite/pack"
 	"bottle.internal/internal/lite/store"
 	"bottle.internal/internal/lite/vm"
-	"golang.org/x/sys/unix"
 )
 
 const (
@@ -117,6 +115,11 @@ func (a *App) addMachine(ctx context.Context, c *createFlags, record *store.Reco
 		if manifest.Platform != "linux/"+goarch {
 			return fmt.Errorf("%s is for %s, this host runs linux/%s", c.from, manifest.Platform, goarch)
 		}
+		source, err := store.SourceOf(c.from)
+		if err != nil {
+			return err
+		}
+		record.Source = &source
 		applyManifest(record, manifest, c)
 		return machines.Create(*record, func(dir store.Dir) error { return makeDisks(ctx, c, dir) })
 	}
@@ -157,35 +160,10 @@ func makeDisks(ctx context.Context, c *createFlags, dir store.Dir) error {
 	if err := vm.NewOverlay(ctx, dir.Path(store.OverlayFile), c.overlay.n); err != nil {
 		return err
 	}
-	if c.image != "" {
-		return pack.FromArchive(ctx, c.image, dir.Path(store.ImageFile))
+	if c.image == "" {
+		return nil // it boots from the artifact where that lies
 	}
-	return linkOrCopy(ctx, c.from, dir.Path(store.ImageFile))
-}
-
-// linkOrCopy shares an artifact, which nobody changes, or copies it to another disk.
-func linkOrCopy(ctx context.Context, from, to string) error {
-	from, err := filepath.EvalSymlinks(from)
-	if err != nil {
-		return err
-	}
-	err = os.Link(from, to)
-	if err == nil || !errors.Is(err, unix.EXDEV) && !errors.Is(err, unix.EPERM) && !errors.Is(err, unix.EMLINK) {
-		return err
-	}
-	source, err := os.Open(from)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = source.Close() }()
-	target, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	stop := context.AfterFunc(ctx, func() { _ = source.Close() })
-	defer stop()
-	_, err = io.Copy(target, source)
-	return errors.Join(err, target.Close())
+	return pack.FromArchive(ctx, c.image, dir.Path(store.ImageFile))
 }
 
 // parseSockets splits at the last colon: the guest's path is absolute and has none.

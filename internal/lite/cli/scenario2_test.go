@@ -192,7 +192,7 @@ func (w *world) qemuOf(t *testing.T, name string) store.Process {
 func testKillSupervisor(t *testing.T, w *world) {
 	w.up(t, "a")
 	qemu := w.qemuOf(t, "a")
-	if err := syscall.Kill(*w.state(t, "a").PID, syscall.SIGKILL); err != nil {
+	if err := syscall.Kill(w.pid(t, "a"), syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, w, "QEMU dies with its supervisor", func() bool { return !qemu.Alive() })
@@ -202,7 +202,7 @@ func testKillSupervisor(t *testing.T, w *world) {
 	})
 	w.must(t, "machine", "start", "--name", "a")
 	check(t, w.sh(t, "a", "echo again"), result{stdout: "again\n"})
-	if err := syscall.Kill(*w.state(t, "a").PID, syscall.SIGKILL); err != nil {
+	if err := syscall.Kill(w.pid(t, "a"), syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
 	w.must(t, "machine", "delete", "--name", "a", "--force")
@@ -211,7 +211,7 @@ func testKillSupervisor(t *testing.T, w *world) {
 
 func testKillQEMU(t *testing.T, w *world) {
 	w.up(t, "a")
-	supervisor := *w.state(t, "a").PID
+	supervisor := w.pid(t, "a")
 	process := w.background(t, "machine", "exec", "--name", "a", "-i", "--", "/bin/sh", "-c", "echo ready; sleep 20")
 	if err := syscall.Kill(w.qemuOf(t, "a").PID, syscall.SIGKILL); err != nil {
 		t.Fatal(err)

@@ -77,7 +77,7 @@ func testLifecycle(t *testing.T, w *world) {
 	check(t, w.lite(t, "machine", "stop", "--name", "a"), result{stdout: "Machine 'a' is not running (state: created)\n"})
 
 	started := w.must(t, "machine", "start", "--name", "a")
-	pid := *w.state(t, "a").PID
+	pid := w.pid(t, "a")
 	if want := fmt.Sprintf("Machine 'a' running (PID: %d)\n", pid); started != want {
 		t.Errorf("start printed %q, want %q", started, want)
 	}

@@ -79,7 +79,7 @@ func (a *App) start(ctx context.Context, args []string) error {
 
 func (a *App) alreadyRunning(ctx context.Context, name string, dir store.Dir) (bool, error) {
 	c, err := inspect(ctx, dir)
-	if err != nil || c.pid == nil {
+	if err != nil || c.state != stateRunning {
 		return false, err
 	}
 	return true, a.print(fmt.Sprintf("Machine '%s' already running (PID: %d)\n", name, *c.pid))
@@ -166,6 +166,13 @@ func (a *App) bootConfig(ctx context.Context, dir store.Dir, r store.Record) (su
 	if err != nil {
 		return supervisor.Config{}, err
 	}
+	image := dir.Path(store.ImageFile)
+	if r.Source != nil {
+		if err := r.Source.Check(); err != nil {
+			return supervisor.Config{}, err
+		}
+		image = r.Source.Path
+	}
 	boot := wire.Boot{
 		Hostname: r.Name, Argv: append(append([]string{}, r.Entrypoint...), r.Cmd...),
 		Env: append([]string{defaultPath, "HOME=/root"}, r.Env...), Dir: r.Workdir,
@@ -180,7 +187,7 @@ func (a *App) bootConfig(ctx context.Context, dir store.Dir, r store.Record) (su
 			// More processors than the host has only make the boot slower.
 			CPUs: min(r.CPUs, runtime.NumCPU()), MemMiB: r.MemMiB,
 			Kernel: prober.Kernel.Image, Initramfs: prober.Initramfs,
-			Image: dir.Path(store.ImageFile), Overlay: dir.Path(store.OverlayFile),
+			Image: image, Overlay: dir.Path(store.OverlayFile),
 		},
 	}, nil
 }

@@ -5,7 +5,6 @@ package cli_test
 import (
 	"archive/tar"
 	"bytes"
-	"fmt"
 	"io"
 	"maps"
 	"os"
@@ -25,20 +24,21 @@ import (
 
 // TestScenariosInAVM holds the same assertions against real machines.
 func TestScenariosInAVM(t *testing.T) {
+	cache := t.TempDir() // shared: the accelerator is probed once
 	for name, run := range lifecycles() {
-		t.Run(name, func(t *testing.T) { run(t, newVMWorld(t)) })
+		t.Run(name, func(t *testing.T) { run(t, newVMWorld(t, cache)) })
 	}
 	t.Run("uses", func(t *testing.T) {
-		w := newVMWorld(t)
+		w := newVMWorld(t, cache)
 		w.upForUses(t)
 		for name, run := range uses() {
 			t.Run(name, func(t *testing.T) { run(t, w) })
 		}
 	})
-	t.Run("guest system", func(t *testing.T) { testGuestSystem(t, newVMWorld(t)) })
-	t.Run("unreachable", func(t *testing.T) { testUnreachable(t, newVMWorld(t)) })
-	t.Run("archive", func(t *testing.T) { testArchive(t, newVMWorld(t)) })
-	t.Run("figures", func(t *testing.T) { testFigures(t, newVMWorld(t)) })
+	t.Run("guest system", func(t *testing.T) { testGuestSystem(t, newVMWorld(t, cache)) })
+	t.Run("unreachable", func(t *testing.T) { testUnreachable(t, newVMWorld(t, cache)) })
+	t.Run("archive", func(t *testing.T) { testArchive(t, newVMWorld(t, cache)) })
+	t.Run("figures", func(t *testing.T) { testFigures(t, newVMWorld(t, cache)) })
 }
 
 // need skips without the means, or fails where BOTTLE_REQUIRE says that they are there.
@@ -53,7 +53,7 @@ func need(t *testing.T, err error) {
 	}
 }
 
-func newVMWorld(t *testing.T) *world {
+func newVMWorld(t *testing.T, cache string) *world {
 	t.Helper()
 	kernel := os.Getenv("SMOLVM_LITE_KERNEL")
 	if kernel == "" {
@@ -81,23 +81,13 @@ func newVMWorld(t *testing.T) *world {
 		dir: dir, program: filepath.Join(bin, "smolvm-lite"), tool: "/bin/guest-tool",
 		guestDir: "/var/test", patience: 3 * time.Minute,
 		env: []string{
-			"PATH=" + os.Getenv("PATH"), "XDG_RUNTIME=", "SMOLVM_LITE_KERNEL=" + kernel,
-			"XDG_DATA_HOME=" + filepath.Join(dir, "data"), "XDG_CACHE_HOME=" + vmCache(t), "TERM=vt100",
+			"PATH=" + os.Getenv("PATH"), "SMOLVM_LITE_KERNEL=" + kernel,
+			"XDG_DATA_HOME=" + filepath.Join(dir, "data"), "XDG_CACHE_HOME=" + cache, "TERM=vt100",
 		},
 	}
 	w.pack(t, emptyImage(t, []string{"/bin/sleep", "1000"}, hostPrograms(t)))
 	w.cleanup(t)
 	return w
-}
-
-// vmCache is shared by the worlds of a run: the accelerator is probed once.
-func vmCache(t *testing.T) string {
-	t.Helper()
-	dir := filepath.Join(os.TempDir(), fmt.Sprintf("smolvm-lite-test-cache-%d", os.Getppid()))
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	return dir
 }
 
 // hostPrograms makes a layer of the host's own shell and tools, with their libraries.

@@ -243,6 +243,15 @@ func (w *world) state(t *testing.T, machine string) listed {
 	return listed{State: "(not listed)"}
 }
 
+func (w *world) pid(t *testing.T, machine string) int {
+	t.Helper()
+	m := w.state(t, machine)
+	if m.PID == nil {
+		t.Fatalf("machine %s has no pid: %+v", machine, m)
+	}
+	return *m.PID
+}
+
 // check compares a whole result.
 func check(t *testing.T, got result, want result) {
 	t.Helper()

@@ -17,6 +17,8 @@ import (
 	"path/filepath"
 	"regexp"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // The files of a machine.
@@ -56,6 +58,43 @@ type Record struct {
 	Sockets    []Socket          `json:"sockets"`
 	Labels     map[string]string `json:"labels"`
 	CreatedAt  int64             `json:"created_at"`
+	Source     *Source           `json:"source,omitempty"` // of the image; nil: a copy of the machine's own
+}
+
+// Source is the artifact that a machine boots from, where it lies. It must stay there,
+// and as it was: the writable disk fits no other content.
+type Source struct {
+	Path  string `json:"path"`
+	Size  int64  `json:"size"`
+	Inode uint64 `json:"inode"`
+	Mtime int64  `json:"mtime_ns"`
+}
+
+// SourceOf looks at an artifact.
+func SourceOf(path string) (Source, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return Source{}, err
+	}
+	var stat unix.Stat_t
+	if err := unix.Stat(path, &stat); err != nil {
+		return Source{}, &os.PathError{Op: "stat", Path: path, Err: err}
+	}
+	return Source{Path: path, Size: stat.Size, Inode: stat.Ino, Mtime: stat.Mtim.Nano()}, nil
+}
+
+// Check says whether the artifact is still what it was.
+func (s Source) Check() error {
+	now, err := SourceOf(s.Path)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return fmt.Errorf("source .smolmachine not found: %s", s.Path)
+	case err != nil:
+		return err
+	case now != s:
+		return fmt.Errorf("source .smolmachine changed since the machine was created: %s", s.Path)
+	}
+	return nil
 }
 
 // Run is the last start of a machine.
