@@ -51,7 +51,7 @@ const (
 	Reloaded   What = "reload"
 )
 
-var whats = []What{Started, Died, Restarting, GaveUp, Reloaded}
+func whats() []What { return []What{Started, Died, Restarting, GaveUp, Reloaded} }
 
 // Event is one thing that happened to a daemon.
 type Event struct {
@@ -155,7 +155,7 @@ func (b Bootstrap) check() error {
 }
 
 func (e Event) check() error {
-	if !daemonName.MatchString(e.Daemon) || !slices.Contains(whats, e.What) {
+	if !daemonName.MatchString(e.Daemon) || !slices.Contains(whats(), e.What) {
 		return fmt.Errorf("%w: event %.40q of %.40q", ErrProtocol, e.What, e.Daemon)
 	}
 	return nil

@@ -73,7 +73,7 @@ func hijack(w http.ResponseWriter) (*tunnelConn, error) {
 	if err != nil {
 		return nil, err
 	}
-	early, _ := buffered.Reader.Peek(buffered.Reader.Buffered())
+	early, _ := buffered.Peek(buffered.Reader.Buffered())
 	return &tunnelConn{Conn: conn, early: bytes.NewReader(bytes.Clone(early))}, nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptrace"
@@ -109,9 +110,7 @@ func copyHeader(dst, src http.Header) {
 			hop = append(hop, http.CanonicalHeaderKey(strings.TrimSpace(name)))
 		}
 	}
-	for name, values := range src {
-		dst[name] = values
-	}
+	maps.Copy(dst, src)
 	for _, name := range hop {
 		dst.Del(name)
 	}

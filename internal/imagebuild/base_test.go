@@ -156,7 +156,7 @@ func TestRegistryBaseIsCheckedAndPulledByDigest(t *testing.T) {
 		t.Errorf("err = %s\nwant  %s", got, want)
 	}
 	// A registry that lies about a layer's bytes.
-	var evil *httptest.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	evil := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.Contains(r.URL.Path, "/blobs/") {
 			layers, err := image.Layers()
 			if err != nil {

@@ -122,7 +122,7 @@ func (d *daemon) passSecrets(cmd *execx.Cmd) (closePipe func(), err error) {
 	if err != nil {
 		return nil, fmt.Errorf("making a pipe for its secrets: %w", err)
 	}
-	defer write.Close() //nolint:errcheck // a failed write is seen below
+	defer write.Close()
 	// Without a reader a full pipe would block for ever: then the write fails instead.
 	if err := write.SetWriteDeadline(time.Now().Add(time.Second)); err != nil {
 		return nil, errors.Join(err, read.Close())

@@ -125,7 +125,7 @@ func ask(ctx context.Context, socket string) (Report, error) {
 	if err != nil {
 		return Report{}, err
 	}
-	defer conn.Close() //nolint:errcheck // only read from
+	defer conn.Close()
 	if err := conn.SetDeadline(time.Now().Add(healthTimeout)); err != nil {
 		return Report{}, err
 	}

@@ -203,7 +203,7 @@ func (r *running) get(key link.Key, port uint16, path string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer conn.Close() //nolint:errcheck // a test connection
+	defer conn.Close()
 	_, _ = fmt.Fprintf(conn, "GET %s HTTP/1.0\r\n\r\n", path)
 	answer, err := io.ReadAll(conn)
 	_, body, _ := strings.Cut(string(answer), "\r\n\r\n")

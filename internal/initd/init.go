@@ -163,7 +163,7 @@ func (s *supervisor) bootstrap(ctx context.Context, b control.Bootstrap) error {
 	if err != nil {
 		s.journal.printf("bootstrap refused: %v", err)
 		s.tell(func() error { return s.control.Refuse(err.Error()) })
-		return nil
+		return nil //nolint:nilerr // the host was told; init goes on
 	}
 	if !s.isBooted() {
 		if err := s.boot(ctx, specs, b); err != nil {

@@ -99,7 +99,7 @@ func spawn(how string) {
 func serveHTTP(port string, sick bool) {
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
-	err := http.ListenAndServe("127.0.0.1:"+port, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { //nolint:gosec // a test helper
+	err := http.ListenAndServe("127.0.0.1:"+port, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		select {
 		case <-hup:
 			sick = false

@@ -62,7 +62,7 @@ func newWorld(t *testing.T) *world {
 // shortDir is a directory whose path leaves room for the name of a socket.
 func shortDir(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "bl-") //nolint:usetesting // t.TempDir is too long
+	dir, err := os.MkdirTemp("", "bl-")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -66,7 +66,7 @@ func TestSlowlorisDoesNotShutTheGate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close() //nolint:errcheck // a test connection
+	defer conn.Close()
 	if got, err := ask(conn, "hello"); got != "hello" || err != nil {
 		t.Errorf("got %q, %v", got, err)
 	}

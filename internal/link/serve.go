@@ -53,7 +53,7 @@ func (s *slots) accept(ctx context.Context, listener net.Listener, handle func(c
 		}
 		s.running.Go(func() {
 			defer func() { <-s.free }()
-			defer both.Close() //nolint:errcheck // nothing is left to lose
+			defer both.Close()
 			stop := context.AfterFunc(ctx, func() { abort(both) })
 			defer stop()
 			handle(ctx, both)

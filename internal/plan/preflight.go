@@ -151,7 +151,7 @@ func (p Plan) egressTexts() []string {
 			text.WriteString(" [private addresses]")
 		}
 		if len(host.AllowPrivate) > 0 {
-			text.WriteString(fmt.Sprintf(" [private addresses: %s]", strings.Join(host.AllowPrivate, ", ")))
+			fmt.Fprintf(&text, " [private addresses: %s]", strings.Join(host.AllowPrivate, ", "))
 		}
 		if slices.Contains(p.Echo, host.Host) {
 			text.WriteString(" [echo: run by bottle]")

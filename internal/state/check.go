@@ -23,7 +23,7 @@ func checkPath(dir string) error {
 		return err
 	}
 	if info.Mode().Perm()&0o077 != 0 {
-		if err := os.Chmod(dir, 0o700); err != nil { //nolint:gosec // G302: 0700 is what a directory needs
+		if err := os.Chmod(dir, 0o700); err != nil {
 			return err
 		}
 	}

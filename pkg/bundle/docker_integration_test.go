@@ -62,7 +62,7 @@ func testGate(t *testing.T, l *live) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close() //nolint:errcheck // a test connection
+	defer conn.Close()
 	_ = conn.SetDeadline(time.Now().Add(5 * time.Second))
 	for _, step := range []struct{ target, want string }{{"unlisted.bottle.test:443", "403 "}, {"echo.bottle.test:443", "200 "}} {
 		conn, err := link.DialGate(t.Context(), l.GateAddr(), l.key, 8888)
@@ -110,7 +110,7 @@ func (l *live) runBeside(program string, args ...string) string {
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	defer l.engine.ContainerRemove(context.Background(), created.ID, client.ContainerRemoveOptions{Force: true}) //nolint:errcheck // a test container
+	defer l.engine.ContainerRemove(context.Background(), created.ID, client.ContainerRemoveOptions{Force: true})
 	attached, err := l.engine.ContainerAttach(ctx, created.ID, client.ContainerAttachOptions{Stream: true, Stdout: true})
 	if err != nil {
 		l.t.Fatal(err)

@@ -39,11 +39,11 @@ func (f *fakeEngine) ContainerCreate(ctx context.Context, o client.ContainerCrea
 
 func (f *fakeEngine) ContainerAttach(ctx context.Context, id string, o client.ContainerAttachOptions) (r client.ContainerAttachResult, err error) {
 	var ours, theirs net.Conn
-	listener, lerr := net.Listen("tcp4", "127.0.0.1:0") //nolint:noctx // a test helper
+	listener, lerr := net.Listen("tcp4", "127.0.0.1:0")
 	if lerr != nil {
 		f.t.Fatal(lerr)
 	}
-	defer listener.Close() //nolint:errcheck // a test helper
+	defer listener.Close()
 	err = f.call(ctx, "attach "+f.name(id), func() error {
 		c := f.containers[id]
 		if c.running {
@@ -52,7 +52,7 @@ func (f *fakeEngine) ContainerAttach(ctx context.Context, id string, o client.Co
 		if !o.Stream || !o.Stdin || !o.Stdout || !o.Stderr {
 			f.t.Errorf("attached with %+v", o)
 		}
-		ours, lerr = net.Dial("tcp4", listener.Addr().String()) //nolint:noctx // a test helper
+		ours, lerr = net.Dial("tcp4", listener.Addr().String())
 		if lerr != nil {
 			f.t.Fatal(lerr)
 		}

@@ -132,7 +132,7 @@ func configDir(t *testing.T) string {
 	}
 	dir := t.TempDir()
 	for _, file := range files {
-		if err := os.WriteFile(filepath.Join(dir, file.Name), file.Data, 0o644); err != nil { //nolint:gosec // no secret is in it
+		if err := os.WriteFile(filepath.Join(dir, file.Name), file.Data, 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -193,7 +193,7 @@ func (l *live) health() string {
 	if err != nil {
 		return err.Error()
 	}
-	defer conn.Close() //nolint:errcheck // a test connection
+	defer conn.Close()
 	_ = conn.SetDeadline(time.Now().Add(5 * time.Second))
 	_, _ = io.WriteString(conn, "GET /health HTTP/1.1\r\nHost: 127.0.0.1:8888\r\nConnection: close\r\n\r\n")
 	response, err := http.ReadResponse(bufio.NewReader(conn), nil)

@@ -106,7 +106,7 @@ func TestInternalPorts(t *testing.T) {
 
 	t.Run("from the guest", func(t *testing.T) {
 		got := l.probeGuest(t, "dial", firewall, gate, a.gate, onBridge)
-		for _, line := range strings.Split(got, "\n") {
+		for line := range strings.SplitSeq(got, "\n") {
 			if !strings.Contains(line, ": no connection: ") {
 				t.Error(line)
 			}

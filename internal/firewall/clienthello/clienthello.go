@@ -72,7 +72,8 @@ func Read(r io.Reader) (Hello, error) {
 			return hello, err
 		}
 		if whole {
-			return hello, hello.parse(message[messageHeader:])
+			err := hello.parse(message[messageHeader:])
+			return hello, err
 		}
 	}
 	return hello, TooMany

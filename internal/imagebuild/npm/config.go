@@ -30,8 +30,6 @@ const noRegistryHint = "set NPM_CONFIG_REGISTRY=https://..., or write registry=h
 
 // Format implements [fmt.Formatter]: fmt would print the unexported fields, secrets
 // and passwords in addresses included.
-//
-//nolint:recvcheck // by value, or fmt would not find it on a copy
 func (s Settings) Format(f fmt.State, _ rune) { fmt.Fprint(f, "npm settings "+secret.Redacted) }
 
 // Host is where the user's settings are looked for.

@@ -13,10 +13,11 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"bottle.internal/internal/execx"
 	"bottle.internal/internal/lite/cli"
 	"bottle.internal/internal/lite/store"
-	"github.com/google/go-cmp/cmp"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -26,13 +27,15 @@ func app(t *testing.T, env map[string]string, args ...string) result {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
 	home := t.TempDir()
-	a := &cli.App{Stdin: strings.NewReader(""), Stdout: &stdout, Stderr: &stderr, Self: filepath.Join(home, "smolvm-lite"),
+	a := &cli.App{
+		Stdin: strings.NewReader(""), Stdout: &stdout, Stderr: &stderr, Self: filepath.Join(home, "smolvm-lite"),
 		Getenv: func(key string) string {
 			if value, ok := env[key]; ok || key != "HOME" {
 				return value
 			}
 			return home
-		}}
+		},
+	}
 	code := a.Run(t.Context(), args)
 	return result{stdout: strings.ReplaceAll(stdout.String(), home, "~"), stderr: strings.ReplaceAll(stderr.String(), home, "~"), code: code}
 }

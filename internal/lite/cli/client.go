@@ -48,7 +48,7 @@ func inspect(ctx context.Context, dir store.Dir) (condition, error) {
 	c := condition{state: stateRunning, pid: &run.Supervisor.PID, run: run}
 	ctx, cancel := context.WithTimeout(ctx, pingLimit)
 	defer cancel()
-	if _, err := ask(ctx, dir, wire.OpPing); err != nil {
+	if err := ask(ctx, dir, wire.OpPing); err != nil {
 		if !run.Supervisor.Alive() { // it ended while we asked
 			return condition{state: stateStopped, run: run}, nil
 		}
@@ -68,27 +68,27 @@ func dial(ctx context.Context, dir store.Dir) (*wire.Conn, func(), error) {
 }
 
 // ask sends a request without data and waits for its end.
-func ask(ctx context.Context, dir store.Dir, op wire.Op) (wire.Exit, error) {
+func ask(ctx context.Context, dir store.Dir, op wire.Op) error {
 	conn, done, err := dial(ctx, dir)
 	if err != nil {
-		return wire.Exit{}, err
+		return err
 	}
 	defer done()
 	if err := conn.SendJSON(wire.KindRequest, wire.Request{Op: op}); err != nil {
-		return wire.Exit{}, err
+		return err
 	}
 	frame, err := conn.Receive()
 	if err != nil {
-		return wire.Exit{}, err
+		return err
 	}
 	var exit wire.Exit
 	if err := frame.Decode(wire.KindExit, &exit); err != nil {
-		return wire.Exit{}, err
+		return err
 	}
 	if exit.Error != "" {
-		return exit, errors.New(exit.Error)
+		return errors.New(exit.Error)
 	}
-	return exit, nil
+	return nil
 }
 
 // halt ends whatever runs in the machine: politely, then with signals. Afterwards
@@ -102,7 +102,7 @@ func halt(ctx context.Context, dir store.Dir) (*os.File, error) {
 		return nil, err
 	}
 	polite, cancel := context.WithTimeout(ctx, stopLimit)
-	if _, err := ask(polite, dir, wire.OpStop); err != nil {
+	if err := ask(polite, dir, wire.OpStop); err != nil {
 		run.Supervisor.Signal(syscall.SIGTERM) // it is starting, or does not answer
 	}
 	cancel()

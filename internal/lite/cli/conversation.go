@@ -52,7 +52,7 @@ func (a *App) converse(ctx context.Context, name string, request wire.Request) (
 
 func notRunning(name string) error {
 	return fmt.Errorf("agent operation failed: connect: machine '%s' is not running. "+
-		"Use 'smolvm-lite machine start --name %s' first.", name, name) //nolint:revive // smolvm's text ends so
+		"Use 'smolvm-lite machine start --name %s' first.", name, name)
 }
 
 // errReading marks a failure of our own side in send: a failing connection has more to
@@ -99,7 +99,8 @@ func (c *conversation) receive(stdout, stderr io.Writer) (wire.Exit, error) {
 			c.window.give(frame.Ack())
 		case wire.KindExit:
 			var exit wire.Exit
-			return exit, frame.Decode(wire.KindExit, &exit)
+			err := frame.Decode(wire.KindExit, &exit)
+			return exit, err
 		default:
 			err = fmt.Errorf("%w: frame %q from the machine", wire.ErrProtocol, frame.Kind)
 		}

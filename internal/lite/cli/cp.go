@@ -105,7 +105,7 @@ func (a *App) download(ctx context.Context, name, path, local string) (err error
 	if err := finishCopy(c, limit); err != nil {
 		return err
 	}
-	if err := errors.Join(temp.Chmod(0o644), temp.Close()); err != nil { //nolint:gosec // G302: as smolvm leaves it
+	if err := errors.Join(temp.Chmod(0o644), temp.Close()); err != nil {
 		return err
 	}
 	return os.Rename(temp.Name(), local)

@@ -33,8 +33,10 @@ func (f *flagSet) name() *string { return f.StringP("name", "n", "default", "") 
 
 // networkFlags exist in smolvm and open a network device. The stand-in has none.
 func networkFlags() []string {
-	return []string{"--net", "--net-backend", "-p", "--port", "--allow-cidr", "--allow-host",
-		"--outbound-localhost-only", "--dns", "--network"}
+	return []string{
+		"--net", "--net-backend", "-p", "--port", "--allow-cidr", "--allow-host",
+		"--outbound-localhost-only", "--dns", "--network",
+	}
 }
 
 // parse handles --help and turns every failure into a usage error.

@@ -16,9 +16,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/creack/pty"
+
 	"bottle.internal/internal/execx"
 	"bottle.internal/internal/lite/store"
-	"github.com/creack/pty"
 )
 
 // lifecycles are what machines must do, whatever runs them.

@@ -15,12 +15,13 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"bottle.internal/internal/execx"
 	"bottle.internal/internal/lite/store"
 	"bottle.internal/internal/lite/supervisor"
 	"bottle.internal/internal/lite/vm"
 	"bottle.internal/internal/lite/wire"
-	"golang.org/x/sys/unix"
 )
 
 const (
@@ -218,7 +219,7 @@ func checkSpace(dir string) error {
 	if err := unix.Statfs(dir, &fs); err != nil {
 		return fmt.Errorf("looking at the free space of %s: %w", dir, err)
 	}
-	if free := fs.Bavail * uint64(fs.Bsize); free < minFree { //nolint:gosec // G115: a block size
+	if free := fs.Bavail * uint64(fs.Bsize); free < minFree {
 		return fmt.Errorf("only %d MiB are free in %s, at least %d are needed", free>>20, dir, minFree>>20)
 	}
 	return nil

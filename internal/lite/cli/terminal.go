@@ -30,7 +30,7 @@ func (t terminal) size() (rows, cols uint16) {
 			continue
 		}
 		if width, height, err := term.GetSize(int(file.Fd())); err == nil {
-			return uint16(height), uint16(width) //nolint:gosec // G115: the kernel's own type
+			return uint16(height), uint16(width)
 		}
 	}
 	return 0, 0

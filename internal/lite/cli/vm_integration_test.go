@@ -16,10 +16,11 @@ import (
 	"testing"
 	"time"
 
-	"bottle.internal/internal/execx"
-	"bottle.internal/internal/lite/vm"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
+
+	"bottle.internal/internal/execx"
+	"bottle.internal/internal/lite/vm"
 )
 
 // TestScenariosInAVM holds the same assertions against real machines.
@@ -98,7 +99,7 @@ func hostPrograms(t *testing.T) v1.Layer {
 		t.Fatal(err)
 	}
 	files := map[string]string{"bin/guest-tool": self}
-	for _, name := range strings.Fields("sh cat echo sleep head tr wc sha256sum stty mkdir ls stat mkfifo true uname id mount") {
+	for name := range strings.FieldsSeq("sh cat echo sleep head tr wc sha256sum stty mkdir ls stat mkfifo true uname id mount") {
 		path, err := execx.Find(name)
 		if err != nil {
 			t.Fatal(err)

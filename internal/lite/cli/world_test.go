@@ -15,13 +15,14 @@ import (
 	"testing"
 	"time"
 
-	"bottle.internal/internal/execx"
-	"bottle.internal/internal/lite/pack"
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
+
+	"bottle.internal/internal/execx"
+	"bottle.internal/internal/lite/pack"
 )
 
 // world is where a scenario runs: with a fake QEMU always, with a real one in the

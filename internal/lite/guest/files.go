@@ -37,7 +37,7 @@ func put(conn *wire.Conn, file wire.File) (err error) {
 		return fmt.Errorf("%s: Is a directory", file.Path)
 	}
 	dir := filepath.Dir(file.Path)
-	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // G301: a public directory of the guest
+	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
 	temp, err := os.CreateTemp(dir, ".smolvm-cp-")

@@ -10,8 +10,9 @@ import (
 	"syscall"
 	"testing"
 
-	"bottle.internal/internal/lite/wire"
 	"github.com/google/go-cmp/cmp"
+
+	"bottle.internal/internal/lite/wire"
 )
 
 // What a guest does as a whole is tested through the command line: see package cli.

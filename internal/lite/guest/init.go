@@ -21,7 +21,8 @@ const (
 	PortName = "lite"
 	// ProbeFlag on the kernel command line asks for nothing but ProbeAnswer on the
 	// console and power off: the accelerator works if that comes.
-	ProbeFlag   = "lite.probe"
+	ProbeFlag = "lite.probe"
+	// ProbeAnswer is that answer.
 	ProbeAnswer = "lite-probe-ok"
 
 	portWait = 20 * time.Second

@@ -20,7 +20,7 @@ type mount struct {
 }
 
 func (m mount) do() error {
-	if err := os.MkdirAll(m.target, 0o755); err != nil { //nolint:gosec // G301: mount points are public
+	if err := os.MkdirAll(m.target, 0o755); err != nil {
 		return fmt.Errorf("mounting %s: %w", m.target, err)
 	}
 	if err := unix.Mount(m.source, m.target, m.kind, m.flags, m.data); err != nil {
@@ -71,7 +71,7 @@ func enterRoot() error {
 		return err
 	}
 	for _, dir := range []string{"/upper/upper", "/upper/work"} {
-		if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // G301: the upper directory is the guest's /
+		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return fmt.Errorf("preparing the writable disk: %w", err)
 		}
 	}
@@ -113,7 +113,7 @@ func prepareRoot() error {
 	} {
 		_ = os.Symlink(target, link) // devtmpfs is fresh only at the first mount
 	}
-	if err := os.MkdirAll("/workspace", 0o755); err != nil { //nolint:gosec // G301: smolvm has it, too
+	if err := os.MkdirAll("/workspace", 0o755); err != nil {
 		return fmt.Errorf("preparing the root: %w", err)
 	}
 	if err := writeIfEmpty("/etc/hosts", "127.0.0.1 localhost\n::1 localhost\n"); err != nil && !os.IsNotExist(err) {

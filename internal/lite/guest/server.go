@@ -15,8 +15,9 @@ import (
 	"syscall"
 	"time"
 
-	"bottle.internal/internal/lite/wire"
 	"github.com/hashicorp/yamux"
+
+	"bottle.internal/internal/lite/wire"
 )
 
 // System is what the server needs from the machine around it.

@@ -12,9 +12,10 @@ import (
 	"syscall"
 	"time"
 
-	"bottle.internal/internal/lite/wire"
 	"github.com/creack/pty"
 	"golang.org/x/sys/unix"
+
+	"bottle.internal/internal/lite/wire"
 )
 
 // maxLeftover bounds what is read from a pipe after the command's end: its capacity.
@@ -36,7 +37,8 @@ type streams struct {
 func openStreams(req wire.Exec) (*streams, error) {
 	s := &streams{tty: req.TTY, input: newStdinBuffer()}
 	if req.TTY {
-		return s, s.openTTY(req)
+		err := s.openTTY(req)
+		return s, err
 	}
 	if req.Stdin {
 		read, write, err := os.Pipe()

@@ -8,8 +8,9 @@ import (
 	"os"
 	"time"
 
-	"bottle.internal/internal/lite/wire"
 	"golang.org/x/sys/unix"
+
+	"bottle.internal/internal/lite/wire"
 )
 
 // stopGrace is what processes get between SIGTERM and SIGKILL at power off.
@@ -50,5 +51,5 @@ func writeIfEmpty(path, content string) error {
 	if info, err := os.Stat(path); err == nil && info.Size() > 0 {
 		return nil
 	}
-	return os.WriteFile(path, []byte(content), 0o644) //nolint:gosec // G306: a public file of the guest
+	return os.WriteFile(path, []byte(content), 0o644)
 }

@@ -81,8 +81,8 @@ func appendTrailer(w io.WriterAt, size int64, manifest Manifest) error {
 	out.Write(data)
 	out.Write(make([]byte, end-offset-int64(len(data))-footerSize))
 	f := footer{
-		Version: footerVer, AssetsSize: uint64(size), //nolint:gosec // G115: a file size
-		ManifestOffset: uint64(offset), ManifestSize: uint64(len(data)), //nolint:gosec // G115: a file size
+		Version: footerVer, AssetsSize: uint64(size),
+		ManifestOffset: uint64(offset), ManifestSize: uint64(len(data)),
 		CRC: crc32.ChecksumIEEE(data),
 	}
 	copy(f.Magic[:], footerMagic)
@@ -132,7 +132,7 @@ func readManifest(r io.ReaderAt, size int64) (Manifest, error) {
 		return Manifest{}, errors.New("damaged .smolmachine: the manifest lies outside of the file")
 	}
 	data := make([]byte, f.ManifestSize)
-	if _, err := r.ReadAt(data, int64(f.ManifestOffset)); err != nil { //nolint:gosec // G115: within the file
+	if _, err := r.ReadAt(data, int64(f.ManifestOffset)); err != nil {
 		return Manifest{}, err
 	}
 	if crc32.ChecksumIEEE(data) != f.CRC {

@@ -67,10 +67,10 @@ func Write(ctx context.Context, image v1.Image, o Options) (Manifest, error) {
 	if err := appendTrailer(out, size, manifest); err != nil {
 		return Manifest{}, fmt.Errorf("packing %s: %w", o.Ref, err)
 	}
-	if err := errors.Join(out.Chmod(0o644), out.Close()); err != nil { //nolint:gosec // G302: an image is no secret
+	if err := errors.Join(out.Chmod(0o644), out.Close()); err != nil {
 		return Manifest{}, fmt.Errorf("packing %s: %w", o.Ref, err)
 	}
-	if err := os.WriteFile(o.Output, []byte(stub), 0o755); err != nil { //nolint:gosec // G306: it is a program
+	if err := os.WriteFile(o.Output, []byte(stub), 0o755); err != nil {
 		return Manifest{}, err
 	}
 	return manifest, os.Rename(out.Name(), o.Output+Extension)

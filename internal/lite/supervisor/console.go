@@ -26,7 +26,8 @@ type ring struct {
 
 func newRing(path string) (*ring, error) {
 	r := &ring{path: path}
-	return r, r.rotate()
+	err := r.rotate()
+	return r, err
 }
 
 // rotate keeps the last file, also over a restart of the machine.

@@ -12,9 +12,10 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/hashicorp/yamux"
+
 	"bottle.internal/internal/lite/store"
 	"bottle.internal/internal/lite/wire"
-	"github.com/hashicorp/yamux"
 )
 
 const (

@@ -12,10 +12,11 @@ import (
 	"syscall"
 	"time"
 
-	"bottle.internal/internal/execx"
-	"bottle.internal/internal/lite/wire"
 	"github.com/hashicorp/yamux"
 	"golang.org/x/sys/unix"
+
+	"bottle.internal/internal/execx"
+	"bottle.internal/internal/lite/wire"
 )
 
 // guestError is a failure that the guest itself reported: trying again is no use.
@@ -138,7 +139,8 @@ func (m *machine) ask(ctx context.Context, request wire.Request) (wire.Exit, err
 		return wire.Exit{}, err
 	}
 	var exit wire.Exit
-	return exit, frame.Decode(wire.KindExit, &exit)
+	err = frame.Decode(wire.KindExit, &exit)
+	return exit, err
 }
 
 // powerOff lets the guest end by itself, for a while.

@@ -13,9 +13,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hashicorp/yamux"
+
 	"bottle.internal/internal/lite/store"
 	"bottle.internal/internal/lite/wire"
-	"github.com/hashicorp/yamux"
 )
 
 // What a supervisor does with a willing guest is tested through the command line, see

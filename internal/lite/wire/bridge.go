@@ -19,7 +19,7 @@ const (
 
 // SocketHeader encodes the index of a mounted socket.
 func SocketHeader(index int) []byte {
-	return binary.BigEndian.AppendUint16(nil, uint16(index)) //nolint:gosec // G115: at most 64 sockets
+	return binary.BigEndian.AppendUint16(nil, uint16(index))
 }
 
 // ReadSocketHeader reads the index; size is the length of the table it points into.
@@ -78,7 +78,7 @@ func toStream(stream io.Writer, conn io.Reader) error {
 	for {
 		n, err := conn.Read(buffer[4:])
 		if n > 0 {
-			binary.BigEndian.PutUint32(buffer, uint32(n)) //nolint:gosec // G115: at most maxChunk
+			binary.BigEndian.PutUint32(buffer, uint32(n))
 			if _, err := stream.Write(buffer[:4+n]); err != nil {
 				return err
 			}

@@ -133,7 +133,7 @@ func (c *Conn) Send(kind Kind, payload []byte) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.out = append(c.out[:0], byte(kind))
-	c.out = binary.BigEndian.AppendUint32(c.out, uint32(len(payload))) //nolint:gosec // G115: limited above
+	c.out = binary.BigEndian.AppendUint32(c.out, uint32(len(payload)))
 	c.out = append(c.out, payload...)
 	_, err := c.rwc.Write(c.out)
 	return err
@@ -162,7 +162,7 @@ func (c *Conn) SendData(kind Kind, data []byte) error {
 
 // SendAck tells that n more bytes of stdin were consumed.
 func (c *Conn) SendAck(n int) error {
-	return c.Send(KindAck, binary.BigEndian.AppendUint32(nil, uint32(n))) //nolint:gosec // G115: n is at most StdinWindow
+	return c.Send(KindAck, binary.BigEndian.AppendUint32(nil, uint32(n)))
 }
 
 // SendResize tells the size of the terminal.

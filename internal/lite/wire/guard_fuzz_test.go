@@ -5,8 +5,9 @@ import (
 	"net"
 	"testing"
 
-	"bottle.internal/internal/lite/wire"
 	"github.com/hashicorp/yamux"
+
+	"bottle.internal/internal/lite/wire"
 )
 
 // FuzzGuest feeds any bytes to the host's end of the multiplexer: the session may end,

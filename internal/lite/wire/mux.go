@@ -58,7 +58,7 @@ func (g *guard) check(p []byte) error {
 	for len(p) > 0 {
 		if g.payload > 0 {
 			n := min(uint64(len(p)), uint64(g.payload))
-			g.payload -= uint32(n) //nolint:gosec // G115: n is at most payload
+			g.payload -= uint32(n)
 			p = p[n:]
 			continue
 		}

@@ -141,8 +141,7 @@ func RunProgram(ctx context.Context, cmd execx.Cmd) (Result, error) {
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	err := execx.Run(ctx, cmd)
 	result := Result{Stdout: stdout.String(), Stderr: stderr.String()}
-	var exit *execx.ExitError
-	if errors.As(err, &exit) {
+	if exit, ok := errors.AsType[*execx.ExitError](err); ok {
 		result.Code, err = exit.Code, nil
 	}
 	return result, err
