@@ -123,6 +123,6 @@ func serve(ctx context.Context, listener net.Listener, cert tls.Certificate, rep
 	defer done()
 	_ = server.Shutdown(last)
 	_ = server.Close()
-	<-served
+	<-served //nolint:errcheck // Close made it return
 	return nil
 }

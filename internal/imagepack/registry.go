@@ -51,7 +51,7 @@ func serve(ctx context.Context, blobs *blobStore, repo string, image v1.Image) (
 // close cuts all connections and waits until nobody listens.
 func (s *server) close() {
 	_ = s.http.Close()
-	<-s.done
+	<-s.done //nolint:errcheck // Close made it return
 }
 
 // guard is the whole HTTP surface: GET and HEAD, from something that is not a browser

@@ -42,7 +42,7 @@ func health(args []string, patience time.Duration) error {
 
 // ask sends a raw request, which keeps net/http out of this program.
 func ask(addr string) error {
-	conn, err := (&net.Dialer{Timeout: healthTimeout}).Dial("tcp4", addr) //nolint:noctx // it has a deadline, and no caller
+	conn, err := (&net.Dialer{Timeout: healthTimeout}).Dial("tcp4", addr)
 	if err != nil {
 		return fmt.Errorf("%w: %w", errNoRoad, err)
 	}
