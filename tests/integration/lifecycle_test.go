@@ -60,9 +60,13 @@ func TestInterrupt(t *testing.T) {
 		{"", 30 * time.Millisecond}, // Go's signal handler is there by then
 		{"identity ", 0}, {"bundle: done", 0}, {"the agent is up", 0},
 	}
-	// The engine's calls are under way here: what is interrupted must not appear afterwards.
-	for wait := time.Duration(0); wait < 600*time.Millisecond; wait += 60 * time.Millisecond {
-		moments = append(moments, moment{"bundle: starting", wait})
+	// Network and containers are being made here. An engine finishes what it was asked for
+	// even if nobody waits for the answer any more.
+	for wait := time.Duration(0); wait <= 140*time.Millisecond; wait += 20 * time.Millisecond {
+		moments = append(moments, moment{"load: skipped", wait})
+	}
+	for wait := 200 * time.Millisecond; wait <= 500*time.Millisecond; wait += 100 * time.Millisecond {
+		moments = append(moments, moment{"load: skipped", wait})
 	}
 	for _, m := range moments {
 		t.Run(fmt.Sprintf("%s+%v", m.after, m.wait), func(t *testing.T) {
@@ -81,6 +85,7 @@ func TestInterrupt(t *testing.T) {
 			if code != 130 || took > teardown {
 				t.Errorf("exit %d after %v, want 130 within %v:\n%s", code, took, teardown, p)
 			}
+			time.Sleep(300 * time.Millisecond) // for what appears late
 			w.noneLeft(t, "it-slow")
 		})
 	}

@@ -3,6 +3,7 @@
 package integration
 
 import (
+	"context"
 	"errors"
 	"io"
 	"os"
@@ -157,7 +158,7 @@ func (w *world) endWith(t *testing.T, agent string, p *process) {
 			return
 		}
 		if agent != sharedAgent {
-			_ = w.Reap(t.Context(), w.engine, agent+"-")
+			_ = w.Reap(context.WithoutCancel(t.Context()), w.engine, agent+"-")
 		}
 		t.Log(p)
 	})
