@@ -106,7 +106,7 @@ func (l *loader) user(root *table) {
 
 func (l *loader) cwd(root *table, userPath string) {
 	if _, ok := root.get("bottles"); ok {
-		root.bad("bottles", "bottles are not taken from the working directory, because a cloned repository "+
+		root.bad("bottles", "they are not taken from the working directory, because a cloned repository "+
 			"could give itself credentials and hosts; move them to %s", plainPath(userPath))
 	}
 	for _, t := range root.named("agents") {

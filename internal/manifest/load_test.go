@@ -161,7 +161,7 @@ template = "shell"
 		{"fine", "[agents.theirs]\nbottle = \"open\"\ntemplate = \"shell\"\nprompt_file = \"a/b.md\"\n", ""},
 		{
 			"bottles", "[bottles.x]\n",
-			"./bottle.toml:1: bottles: bottles are not taken from the working directory, because a cloned repository could give itself credentials and hosts; move them to bottle.toml",
+			"./bottle.toml:1: bottles: they are not taken from the working directory, because a cloned repository could give itself credentials and hosts; move them to bottle.toml",
 		},
 		{
 			"not opened", "[agents.theirs]\nbottle = \"shut\"\ntemplate = \"shell\"\n",

@@ -62,7 +62,12 @@ func (b *Bundle) makeNetwork(ctx context.Context) error {
 		}
 	}
 	for try := 1; ; try++ {
-		result, err := b.engine.NetworkCreate(ctx, name, b.spec.networkOptions(b.run))
+		whole, cancel, err := atomic(ctx)
+		if err != nil {
+			return fmt.Errorf("creating network %s: %w", name, err)
+		}
+		result, err := b.engine.NetworkCreate(whole, name, b.spec.networkOptions(b.run))
+		cancel()
 		switch {
 		case err == nil:
 			b.networkID = result.ID
@@ -83,8 +88,27 @@ func (b *Bundle) makeNetwork(ctx context.Context) error {
 	}
 }
 
+// createTime bounds a call that makes something.
+const createTime = 3 * time.Second
+
+// atomic is the context of a call that makes something: begun, it is not cut off when
+// ctx ends. The engine would finish it all the same, perhaps after we looked for what
+// to take away.
+func atomic(ctx context.Context) (whole context.Context, cancel context.CancelFunc, err error) {
+	if ctx.Err() != nil {
+		return nil, nil, context.Cause(ctx)
+	}
+	whole, cancel = context.WithTimeout(context.WithoutCancel(ctx), createTime)
+	return whole, cancel, nil
+}
+
 func (b *Bundle) create(ctx context.Context, options client.ContainerCreateOptions) (id string, err error) {
-	result, err := b.engine.ContainerCreate(ctx, options)
+	whole, cancel, err := atomic(ctx)
+	if err != nil {
+		return "", fmt.Errorf("creating container %s: %w", options.Name, err)
+	}
+	defer cancel()
+	result, err := b.engine.ContainerCreate(whole, options)
 	switch {
 	case errdefs.IsConflict(err):
 		err = fmt.Errorf("%w: %w", ErrLeftover, err)
