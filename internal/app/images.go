@@ -115,7 +115,7 @@ func (p packer) PackCreate(ctx context.Context, ref, output, platform string, pr
 }
 
 func refusedLoopback(text string) bool {
-	for _, sign := range []string{"connection refused", "egress", "network is unreachable", "i/o timeout"} {
+	for _, sign := range []string{"connection refused", "network is unreachable", "no route to host"} {
 		if strings.Contains(text, sign) {
 			return true
 		}

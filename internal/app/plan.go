@@ -158,44 +158,34 @@ func (a *App) fileFact(ref plan.FileRef) plan.FileFact {
 	}
 	fact := plan.FileFact{Exists: true, Dir: info.IsDir(), Mode: uint32(info.Mode().Perm())}
 	if ref.Root != "" {
-		_, err := statInside(a.hostPath(ref.Root), path)
+		_, err := inside(a.hostPath(ref.Root), path, (*os.Root).Stat)
 		fact.Outside = err != nil
 	}
 	return fact
 }
 
-// statInside looks at path without leaving root through a symlink.
-func statInside(rootDir, path string) (fs.FileInfo, error) {
-	inside, err := filepath.Rel(rootDir, path)
-	if err != nil {
-		return nil, err
-	}
-	root, err := os.OpenRoot(rootDir)
-	if err != nil {
-		return nil, err
-	}
-	defer root.Close()
-	return root.Stat(inside)
-}
-
 // promptText reads the prompt of a plan.
 func (a *App) promptText(p plan.Prompt) ([]byte, error) {
-	if p.File == "" {
+	switch {
+	case p.File == "":
 		return []byte(p.Text), nil
+	case p.Root == "":
+		return os.ReadFile(a.hostPath(p.File))
 	}
-	path := a.hostPath(p.File)
-	if p.Root == "" {
-		return os.ReadFile(path)
-	}
-	rootDir := a.hostPath(p.Root)
-	inside, err := filepath.Rel(rootDir, path)
+	return inside(a.hostPath(p.Root), a.hostPath(p.File), (*os.Root).ReadFile)
+}
+
+// inside looks at path without leaving dir through a symlink.
+func inside[T any](dir, path string, look func(*os.Root, string) (T, error)) (T, error) {
+	var nothing T
+	name, err := filepath.Rel(dir, path)
 	if err != nil {
-		return nil, err
+		return nothing, err
 	}
-	root, err := os.OpenRoot(rootDir)
+	root, err := os.OpenRoot(dir)
 	if err != nil {
-		return nil, err
+		return nothing, err
 	}
 	defer root.Close()
-	return root.ReadFile(inside)
+	return look(root, name)
 }
