@@ -25,8 +25,8 @@ func (r *resolver) env(p Plan) []Env {
 	for _, name := range r.template.placeholders {
 		put(SourceTemplate, name, Placeholder)
 	}
-	for name, value := range r.bottle.Env {
-		all[name] = r.ownEnv(name, value)
+	for _, name := range slices.Sorted(maps.Keys(r.bottle.Env)) { // problems are told in this order
+		all[name] = r.ownEnv(name, r.bottle.Env[name])
 	}
 	if p.Template == "demo" {
 		r.demoEnv(p, put)
