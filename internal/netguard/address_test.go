@@ -1,4 +1,4 @@
-package firewall
+package netguard
 
 import (
 	"net/netip"
@@ -24,8 +24,8 @@ func TestGuard(t *testing.T) {
 		{"100.127.255.255", "100.127.255.255 is private", "100.127.255.255 is private", "100.127.255.255 is private"},
 	} {
 		for kind, want := range map[string]string{"public": test.public, "private": test.private, "ranges": test.ranges} {
-			opened := map[string][]netip.Prefix{"private": privateRanges(), "ranges": ten}[kind]
-			if got := newGuard().check(netip.MustParseAddr(test.addr), opened); got != want {
+			opened := map[string][]netip.Prefix{"private": PrivateRanges(), "ranges": ten}[kind]
+			if got := Check(netip.MustParseAddr(test.addr), opened); got != want {
 				t.Errorf("%s, %s: %q, want %q", test.addr, kind, got, want)
 			}
 		}
@@ -78,12 +78,12 @@ func TestGuardNever(t *testing.T) {
 	} {
 		everything := append(openableRanges(), netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0"))
 		for _, opened := range [][]netip.Prefix{nil, everything} {
-			if got := newGuard().check(netip.MustParseAddr(addr), opened); got != want {
+			if got := Check(netip.MustParseAddr(addr), opened); got != want {
 				t.Errorf("%s: %q, want %q", addr, got, want)
 			}
 		}
 	}
-	if got := newGuard().check(netip.Addr{}, nil); got != "it is no plain address" {
+	if got := Check(netip.Addr{}, nil); got != "it is no plain address" {
 		t.Errorf("zero address: %q", got)
 	}
 }
