@@ -13,26 +13,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
-	"bottle.internal/internal/link"
 	"bottle.internal/internal/secret"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-const keyText = "AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA="
-
-func testKey(t testing.TB) link.Key {
-	t.Helper()
-	raw := make([]byte, link.KeySize)
-	for i := range raw {
-		raw[i] = byte(i + 1)
-	}
-	key, err := link.ParseKey(raw)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return key
-}
 
 func frame(json string) string {
 	return string(binary.BigEndian.AppendUint32(nil, uint32(len(json)))) + json
@@ -57,14 +41,12 @@ func TestConversation(t *testing.T) {
 	t.Parallel()
 	host, init := pair(t)
 	sent := Bootstrap{
-		LinkKey: testKey(t),
 		Daemons: []string{"firewall"},
-		Ports:   []uint16{8888, 9420},
-		Secrets: map[string]map[string]secret.Value{"egress": {"TOKEN": secret.New("s3cret\x00binary")}},
+		Inputs:  map[string]Inputs{"egress": {"TOKEN": secret.New("s3cret\x00binary")}},
 	}
 	go func() {
 		_ = host.Bootstrap(t.Context(), sent)
-		_ = host.Reload(t.Context())
+		_ = host.Deliver(t.Context(), Deliver{"egress", Inputs{"TOKEN": secret.New("0ther")}})
 		_ = host.Shutdown(t.Context())
 	}()
 	message, err := init.Next()
@@ -72,18 +54,18 @@ func TestConversation(t *testing.T) {
 	if err != nil || !ok {
 		t.Fatalf("Next = %T, %v", message, err)
 	}
-	if !bytes.Equal(got.LinkKey.Reveal(), sent.LinkKey.Reveal()) ||
-		got.Secrets["egress"]["TOKEN"].Reveal() != "s3cret\x00binary" ||
-		!cmp.Equal(got.Daemons, sent.Daemons) || !cmp.Equal(got.Ports, sent.Ports) {
+	if got.Inputs["egress"]["TOKEN"].Reveal() != "s3cret\x00binary" || !cmp.Equal(got.Daemons, sent.Daemons) {
 		t.Errorf("init got %+v", got)
 	}
-	if printed := fmt.Sprintf("%+v %#v", got, sent); strings.Contains(printed, "s3cret") || strings.Contains(printed, "7, 8, 9") {
+	if printed := fmt.Sprintf("%+v %#v", got, sent); strings.Contains(printed, "s3cret") {
 		t.Errorf("a bootstrap prints its secrets: %s", printed)
 	}
-	for _, want := range []any{Reload{}, Shutdown{}} {
-		if message, err := init.Next(); message != want || err != nil {
-			t.Errorf("Next = %#v, %v, want %#v", message, err, want)
-		}
+	message, err = init.Next()
+	if deliver, ok := message.(Deliver); err != nil || !ok || deliver.Daemon != "egress" || deliver.Inputs["TOKEN"].Reveal() != "0ther" {
+		t.Errorf("Next = %#v, %v", message, err)
+	}
+	if message, err := init.Next(); message != (Shutdown{}) || err != nil {
+		t.Errorf("Next = %#v, %v", message, err)
 	}
 
 	event := Event{Daemon: "firewall", What: Died, Detail: "exit\x1b[31m status 7"}
@@ -103,7 +85,7 @@ func TestDaemonsAbsentOrEmpty(t *testing.T) {
 	t.Parallel()
 	for _, daemons := range [][]string{nil, {}, {"firewall"}} {
 		var wire bytes.Buffer
-		if err := writeFrame(&wire, typeBootstrap, Bootstrap{LinkKey: testKey(t), Daemons: daemons}.wire()); err != nil {
+		if err := writeFrame(&wire, typeBootstrap, Bootstrap{Daemons: daemons}.wire()); err != nil {
 			t.Fatal(err)
 		}
 		message, err := NewInit(&wire, io.Discard).Next()
@@ -119,31 +101,28 @@ func TestDaemonsAbsentOrEmpty(t *testing.T) {
 func TestHostRefusesABadBootstrap(t *testing.T) {
 	t.Parallel()
 	host, _ := pair(t)
-	key := testKey(t)
-	full := map[string]map[string]secret.Value{}
-	for i := range 26 {
-		full[string(rune('a'+i))] = map[string]secret.Value{"x": secret.New(strings.Repeat("y", 32<<10-1))}
+	full := map[string]Inputs{}
+	for i := range 8 {
+		full[string(rune('a'+i))] = Inputs{"x": secret.New(strings.Repeat("y", MaxInputs-1))}
 	}
 	for _, test := range []struct {
 		b    Bootstrap
 		want string
 	}{
-		{Bootstrap{LinkKey: key, Secrets: full}, "sending bootstrap: 1136457 bytes, a frame holds 1048576"},
-		{Bootstrap{}, "sending bootstrap: no link key"},
-		{Bootstrap{LinkKey: key, Daemons: []string{"../x"}}, `sending bootstrap: control protocol violated: daemons[0]: "../x" is no name of a daemon`},
-		{Bootstrap{LinkKey: key, Daemons: []string{"a", "a"}}, `sending bootstrap: control protocol violated: daemons[1]: "a" is there twice`},
-		{Bootstrap{LinkKey: key, Ports: []uint16{1, 0}}, "sending bootstrap: control protocol violated: ports[1]: 0 is zero or there twice"},
+		{Bootstrap{Inputs: full}, "sending bootstrap: 5592575 bytes, a frame holds 4194304"},
+		{Bootstrap{Daemons: []string{"../x"}}, `sending bootstrap: control protocol violated: daemons[0]: "../x" is no name of a daemon`},
+		{Bootstrap{Daemons: []string{"a", "a"}}, `sending bootstrap: control protocol violated: daemons[1]: "a" is there twice`},
 		{
-			Bootstrap{LinkKey: key, Secrets: map[string]map[string]secret.Value{"A": nil}},
-			`sending bootstrap: control protocol violated: secrets: "A" is no name of a daemon`,
+			Bootstrap{Inputs: map[string]Inputs{"A": nil}},
+			`sending bootstrap: control protocol violated: inputs: "A" is no name of a daemon`,
 		},
 		{
-			Bootstrap{LinkKey: key, Secrets: map[string]map[string]secret.Value{"a": {"x": secret.New(strings.Repeat("y", 32<<10))}}},
-			"sending bootstrap: control protocol violated: secrets.a: 32769 bytes, a daemon gets at most 32768",
+			Bootstrap{Inputs: map[string]Inputs{"a": {"x": secret.New(strings.Repeat("y", MaxInputs))}}},
+			"sending bootstrap: control protocol violated: inputs.a: 524289 bytes, a daemon gets at most 524288",
 		},
 		{
-			Bootstrap{LinkKey: key, Secrets: map[string]map[string]secret.Value{"a": {"": secret.New("x")}}},
-			"sending bootstrap: control protocol violated: secrets.a: a secret without a name",
+			Bootstrap{Inputs: map[string]Inputs{"a": {"": secret.New("x")}}},
+			"sending bootstrap: control protocol violated: inputs.a: an input without a name",
 		},
 	} {
 		if err := host.Bootstrap(t.Context(), test.b); fmt.Sprint(err) != test.want {
@@ -158,28 +137,21 @@ func TestInitIsStrict(t *testing.T) {
 	for _, test := range []struct{ name, said, want string }{
 		{"end", "", "EOF"},
 		{"half a length", "\x00\x00", violated + "torn frame"},
-		{"half a frame", frame(`{"type":"reload","body":{}}`)[:9], violated + "torn frame"},
-		{"empty frame", "\x00\x00\x00\x00", violated + "frame of 0 bytes, 1 to 1048576 are allowed"},
-		{"oversize", "\x00\x10\x00\x01", violated + "frame of 1048577 bytes, 1 to 1048576 are allowed"},
-		{"http", "GET / HTTP/1.1\r\n\r\n", violated + "frame of 1195725856 bytes, 1 to 1048576 are allowed"},
+		{"half a frame", frame(`{"type":"shutdown","body":{}}`)[:9], violated + "torn frame"},
+		{"empty frame", "\x00\x00\x00\x00", violated + "frame of 0 bytes, 1 to 4194304 are allowed"},
+		{"oversize", "\x00\x40\x00\x01", violated + "frame of 4194305 bytes, 1 to 4194304 are allowed"},
+		{"http", "GET / HTTP/1.1\r\n\r\n", violated + "frame of 1195725856 bytes, 1 to 4194304 are allowed"},
 		{"no json", frame("nonsense"), violated + "invalid character 'o' in literal null (expecting 'u')"},
-		{"two values", frame(`{"type":"reload","body":{}} {}`), violated + "something follows the message"},
-		{"unknown field", frame(`{"type":"reload","body":{},"x":1}`), violated + `json: unknown field "x"`},
+		{"two values", frame(`{"type":"shutdown","body":{}} {}`), violated + "something follows the message"},
+		{"unknown field", frame(`{"type":"shutdown","body":{},"x":1}`), violated + `json: unknown field "x"`},
 		{"unknown type", frame(`{"type":"exec","body":{}}`), violated + `unknown type "exec"`},
 		{"init's own type", frame(`{"type":"ready","body":{}}`), violated + `unknown type "ready"`},
-		{"no body", frame(`{"type":"reload"}`), violated + "reload without a body"},
-		{"null body", frame(`{"type":"reload","body":null}`), violated + "reload without a body"},
-		{"unknown field in the body", frame(`{"type":"reload","body":{"all":true}}`), violated + `json: unknown field "all"`},
-		{"no key", frame(`{"type":"bootstrap","body":{}}`), violated + "link_key: a link key has 32 bytes, not 0"},
-		{"key no base64", frame(`{"type":"bootstrap","body":{"link_key":"!"}}`), violated + "link_key: illegal base64 data at input byte 0"},
+		{"no body", frame(`{"type":"shutdown"}`), violated + "shutdown without a body"},
+		{"null body", frame(`{"type":"shutdown","body":null}`), violated + "shutdown without a body"},
+		{"unknown field in the body", frame(`{"type":"shutdown","body":{"all":true}}`), violated + `json: unknown field "all"`},
 		{
-			"secret no base64", frame(`{"type":"bootstrap","body":{"link_key":"` + keyText + `","secrets":{"a":{"T":"hunter2!"}}}}`),
-			violated + `secrets."a"."T": illegal base64 data at input byte 7`,
-		},
-		{"port 0", frame(`{"type":"bootstrap","body":{"link_key":"` + keyText + `","ports":[0]}}`), violated + "ports[0]: 0 is zero or there twice"},
-		{
-			"port 65536", frame(`{"type":"bootstrap","body":{"link_key":"` + keyText + `","ports":[65536]}}`),
-			violated + "json: cannot unmarshal number 65536 into Go struct field wireBootstrap.ports of type uint16",
+			"input no base64", frame(`{"type":"bootstrap","body":{"inputs":{"a":{"T":"hunter2!"}}}}`),
+			violated + `inputs."T": illegal base64 data at input byte 7`,
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -198,7 +170,7 @@ func TestHostIsStrict(t *testing.T) {
 		{"end", "", ended},
 		{"ready", frame(`{"type":"ready","body":{}}`), "<nil>"},
 		{"ready, then garbage", frame(`{"type":"ready","body":{}}`) + "garbage!", "<nil>"},
-		{"text instead of frames", "panic: no memory\n", ended + ": control protocol violated: frame of 1885433449 bytes, 1 to 1048576 are allowed"},
+		{"text instead of frames", "panic: no memory\n", ended + ": control protocol violated: frame of 1885433449 bytes, 1 to 4194304 are allowed"},
 		{"host's own type", frame(`{"type":"bootstrap","body":{}}`), ended + `: control protocol violated: unknown type "bootstrap"`},
 		{"refused", frame(`{"type":"refused","body":{"text":"unknown daemon\u001b[2J"}}`), ended + ": the bundle's init refused: unknown daemon\ufffd[2J"},
 		{"event of nobody", frame(`{"type":"event","body":{"daemon":"","what":"start","detail":""}}`), ended + `: control protocol violated: event "start" of ""`},
@@ -212,8 +184,8 @@ func TestHostIsStrict(t *testing.T) {
 				t.Errorf("WaitReady = %v, want %s", err, test.want)
 			}
 			<-host.Ended()
-			if err := host.Reload(t.Context()); !errors.Is(err, ErrEnded) {
-				t.Errorf("Reload after the end = %v", err)
+			if err := host.Shutdown(t.Context()); !errors.Is(err, ErrEnded) {
+				t.Errorf("Shutdown after the end = %v", err)
 			}
 			_ = host.Close()
 		})
@@ -225,8 +197,8 @@ func TestSendAndWaitGiveUpWithTheContext(t *testing.T) {
 	host, _ := pair(t) // nobody reads
 	ctx, cancel := context.WithCancel(t.Context())
 	go cancel()
-	if err := host.Reload(ctx); !errors.Is(err, context.Canceled) {
-		t.Errorf("Reload = %v", err)
+	if err := host.Shutdown(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("Shutdown = %v", err)
 	}
 	if err := host.WaitReady(ctx); fmt.Sprint(err) != "waiting for the bundle: context canceled" {
 		t.Errorf("WaitReady = %v", err)
@@ -263,8 +235,8 @@ func TestWhatInitSaysIsSmall(t *testing.T) {
 }
 
 func FuzzInitNext(f *testing.F) {
-	f.Add([]byte(frame(`{"type":"bootstrap","body":{"link_key":"` + keyText + `","daemons":["firewall"],"ports":[8888],"secrets":{"egress":{"T":"eA=="}}}}`)))
-	f.Add([]byte(frame(`{"type":"reload","body":{}}`) + frame(`{"type":"shutdown","body":{}}`)))
+	f.Add([]byte(frame(`{"type":"bootstrap","body":{"daemons":["firewall"],"inputs":{"egress":{"T":"eA=="}}}}`)))
+	f.Add([]byte(frame(`{"type":"shutdown","body":{}}`) + frame(`{"type":"shutdown","body":{}}`)))
 	f.Add([]byte("\xff\xff\xff\xff"))
 	f.Fuzz(func(t *testing.T, said []byte) {
 		init := NewInit(bytes.NewReader(said), io.Discard)

@@ -10,7 +10,7 @@ import (
 )
 
 // MaxFrame bounds the JSON of one frame, in bytes.
-const MaxFrame = 1 << 20
+const MaxFrame = 4 << 20
 
 // ErrProtocol is wrapped by every refusal of what the other side sent.
 var ErrProtocol = errors.New("control protocol violated")
@@ -18,11 +18,14 @@ var ErrProtocol = errors.New("control protocol violated")
 // The types of message.
 const (
 	typeBootstrap = "bootstrap"
-	typeReload    = "reload"
 	typeShutdown  = "shutdown"
 	typeReady     = "ready"
 	typeRefused   = "refused"
 	typeEvent     = "event"
+	typeDeliver   = "deliver"
+	typeInputs    = "inputs"
+	typeAsk       = "ask"
+	typeAnswer    = "answer"
 )
 
 // envelope is the JSON of a frame.

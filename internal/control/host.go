@@ -1,7 +1,9 @@
 package control
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +12,9 @@ import (
 
 // maxEvents is how many events wait for a slow reader before further ones are dropped.
 const maxEvents = 256
+
+// maxQuestions is how many questions wait for a slow host before further ones are refused.
+const maxQuestions = 64
 
 // ErrEnded is wrapped when the bundle's init is gone.
 var ErrEnded = errors.New("the bundle's init ended")
@@ -22,12 +27,15 @@ func (e *RefusedError) Error() string { return "the bundle's init refused: " + e
 // Host is the host's end of one attachment. After a restart of the container or a new
 // attach there is a new Host, which sends Bootstrap again.
 type Host struct {
-	in     io.ReadCloser
-	out    io.WriteCloser
-	events chan Event
-	ready  chan struct{}
-	ended  chan struct{}
-	err    error // why it ended; valid after ended
+	in        io.ReadCloser
+	out       io.WriteCloser
+	events    chan Event
+	questions chan Question
+	ready     chan struct{}
+	ended     chan struct{}
+	err       error // why it ended; valid after ended
+
+	refusals sync.WaitGroup // of questions that came too fast
 
 	mu sync.Mutex // one frame at a time
 }
@@ -37,13 +45,13 @@ type Host struct {
 func NewHost(out io.WriteCloser, in io.ReadCloser) *Host {
 	h := &Host{
 		in: in, out: out,
-		events: make(chan Event, maxEvents), ready: make(chan struct{}), ended: make(chan struct{}),
+		events: make(chan Event, maxEvents), questions: make(chan Question, maxQuestions), ready: make(chan struct{}), ended: make(chan struct{}),
 	}
 	go h.read()
 	return h
 }
 
-// Bootstrap sends the key, the daemons and the secrets.
+// Bootstrap sends the daemons and their inputs.
 func (h *Host) Bootstrap(ctx context.Context, b Bootstrap) error {
 	if err := b.check(); err != nil {
 		return fmt.Errorf("sending %s: %w", typeBootstrap, err)
@@ -51,8 +59,32 @@ func (h *Host) Bootstrap(ctx context.Context, b Bootstrap) error {
 	return h.send(ctx, typeBootstrap, b.wire())
 }
 
-// Reload makes the daemons read their configuration again.
-func (h *Host) Reload(ctx context.Context) error { return h.send(ctx, typeReload, struct{}{}) }
+// Deliver replaces the inputs of one daemon, which takes them up while it runs.
+func (h *Host) Deliver(ctx context.Context, d Deliver) error {
+	if err := d.check(); err != nil {
+		return fmt.Errorf("sending %s: %w", typeDeliver, err)
+	}
+	return h.send(ctx, typeDeliver, wireDeliver{d.Daemon, d.Inputs.wire()})
+}
+
+// Questions carries what daemons ask; it is closed when init is gone. Each one is answered
+// once. A reader who lags by more than 64 makes init refuse further ones.
+func (h *Host) Questions() <-chan Question { return h.questions }
+
+// Answer answers a question: with body, or with the reason why there is none.
+func (h *Host) Answer(ctx context.Context, q Question, body any, problem error) error {
+	answer := Answer{ID: q.ID}
+	if problem != nil {
+		answer.Error = plain(problem.Error())
+	} else {
+		raw, err := json.Marshal(body)
+		if err != nil {
+			return fmt.Errorf("encoding the answer to %s: %w", q.Kind, err)
+		}
+		answer.Body = raw
+	}
+	return h.send(ctx, typeAnswer, answer)
+}
 
 // Shutdown asks init to end; the container then stops by itself.
 func (h *Host) Shutdown(ctx context.Context) error { return h.send(ctx, typeShutdown, struct{}{}) }
@@ -96,6 +128,7 @@ func (h *Host) Err() error {
 func (h *Host) Close() error {
 	err := errors.Join(h.out.Close(), h.in.Close())
 	<-h.ended
+	h.refusals.Wait()
 	return err
 }
 
@@ -120,6 +153,7 @@ func (h *Host) send(ctx context.Context, kind string, body any) error {
 
 func (h *Host) read() {
 	defer close(h.events)
+	defer close(h.questions)
 	defer close(h.ended)
 	for {
 		err := h.readOne()
@@ -169,8 +203,30 @@ func (h *Host) readOne() error {
 		case h.events <- e:
 		default:
 		}
+	case typeAsk:
+		return h.question(message)
 	default:
 		return fmt.Errorf("%w: unknown type %.40q", ErrProtocol, message.Type)
+	}
+	return nil
+}
+
+func (h *Host) question(message envelope) error {
+	var q Question
+	if err := decodeBody(message, &q); err != nil {
+		return err
+	}
+	if err := q.check(); err != nil {
+		return err
+	}
+	q.Body = bytes.Clone(q.Body)
+	select {
+	case h.questions <- q:
+	default:
+		// The reader must not wait for a write to an init that waits for us.
+		h.refusals.Go(func() {
+			_ = h.send(context.Background(), typeAnswer, Answer{ID: q.ID, Error: "the host is busy"})
+		})
 	}
 	return nil
 }

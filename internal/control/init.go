@@ -1,6 +1,7 @@
 package control
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"sync"
@@ -16,7 +17,7 @@ type Init struct {
 // NewInit speaks over the container's stdin and stdout.
 func NewInit(in io.Reader, out io.Writer) *Init { return &Init{in: in, out: out} }
 
-// Next returns the host's next [Bootstrap], [Reload] or [Shutdown]; io.EOF when the host
+// Next returns the host's next [Bootstrap], [Deliver], [Answer] or [Shutdown]; io.EOF when the host
 // is gone for good, ErrProtocol when it cannot be understood any more.
 func (i *Init) Next() (any, error) {
 	message, err := readFrame(i.in)
@@ -35,8 +36,24 @@ func (i *Init) Next() (any, error) {
 			return nil, err
 		}
 		return b, nil
-	case typeReload:
-		return Reload{}, decodeBody(message, &struct{}{})
+	case typeDeliver:
+		var wire wireDeliver
+		if err := decodeBody(message, &wire); err != nil {
+			return nil, err
+		}
+		inputs, err := parseInputs(wire.Inputs)
+		if err != nil {
+			return nil, err
+		}
+		deliver := Deliver{Daemon: wire.Daemon, Inputs: inputs}
+		return deliver, deliver.check()
+	case typeAnswer:
+		var answer Answer
+		if err := decodeBody(message, &answer); err != nil {
+			return nil, err
+		}
+		answer.Body = bytes.Clone(answer.Body) // the frame is cleared
+		return answer, nil
 	case typeShutdown:
 		return Shutdown{}, decodeBody(message, &struct{}{})
 	}
@@ -54,6 +71,9 @@ func (i *Init) Event(e Event) error {
 
 // Refuse says why init does not do what the host asked.
 func (i *Init) Refuse(text string) error { return i.send(typeRefused, wireRefused{plain(text)}) }
+
+// Ask passes a daemon's question on; the host's [Answer] has the same ID.
+func (i *Init) Ask(q Question) error { return i.send(typeAsk, q) }
 
 func (i *Init) send(kind string, body any) error {
 	i.mu.Lock()

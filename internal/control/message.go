@@ -2,13 +2,13 @@ package control
 
 import (
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"regexp"
 	"slices"
 	"strings"
 	"unicode"
 
-	"bottle.internal/internal/link"
 	"bottle.internal/internal/secret"
 )
 
@@ -16,25 +16,49 @@ import (
 // never split.
 const maxText = 512
 
-// maxSecrets bounds the secrets of one daemon, so that the pipe which init hands them over
-// in holds all of them.
-const maxSecrets = 32 << 10
+// MaxQuestion bounds what a daemon asks, in bytes of JSON: init holds the questions of all
+// daemons in the memory that they share.
+const MaxQuestion = 256 << 10
 
-var daemonName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,31}$`)
+// MaxInputs bounds the inputs of one daemon, names and values together, in bytes.
+const MaxInputs = 512 << 10
+
+var (
+	daemonName   = regexp.MustCompile(`^[a-z][a-z0-9-]{0,31}$`)
+	questionKind = regexp.MustCompile(`^[a-z][a-z0-9-]{0,31}$`)
+)
 
 // Bootstrap is all that init must know and may not read from its environment or a file.
 type Bootstrap struct {
-	LinkKey link.Key
 	// Daemons to run. nil leaves it to BOTTLE_DAEMONS; an empty list runs none.
 	Daemons []string
-	// Ports on 127.0.0.1 that the gate opens.
-	Ports []uint16
-	// Secrets by daemon and name, at most 32 KiB for each daemon, which alone gets them.
-	Secrets map[string]map[string]secret.Value
+	// Inputs by daemon: configuration, keys and tokens. A daemon gets its own alone.
+	Inputs map[string]Inputs
 }
 
-// Reload asks init to make its daemons read their configuration again.
-type Reload struct{}
+// Inputs are what one daemon works with, by name; at most [MaxInputs] together.
+type Inputs map[string]secret.Value
+
+// Deliver replaces all inputs of one daemon.
+type Deliver struct {
+	Daemon string
+	Inputs Inputs
+}
+
+// Answer is the host's answer to a question of a daemon.
+type Answer struct {
+	ID    uint64          `json:"id"`
+	Error string          `json:"error,omitempty"` // why there is no body
+	Body  json.RawMessage `json:"body,omitempty"`
+}
+
+// Question is what a daemon wants to know from the host.
+type Question struct {
+	Daemon string          `json:"daemon,omitempty"` // init says who asks; a daemon cannot
+	ID     uint64          `json:"id"`
+	Kind   string          `json:"kind"`
+	Body   json.RawMessage `json:"body"`
+}
 
 // Shutdown asks init to end its daemons and itself.
 type Shutdown struct{}
@@ -48,10 +72,10 @@ const (
 	Died       What = "death"   // Detail: the exit status
 	Restarting What = "restart" // Detail: the pause before it
 	GaveUp     What = "give-up" // Detail: the count; init goes on trying, slowly
-	Reloaded   What = "reload"
+	Delivered  What = "reload"
 )
 
-func whats() []What { return []What{Started, Died, Restarting, GaveUp, Reloaded} }
+func whats() []What { return []What{Started, Died, Restarting, GaveUp, Delivered} }
 
 // Event is one thing that happened to a daemon.
 type Event struct {
@@ -61,10 +85,17 @@ type Event struct {
 }
 
 type wireBootstrap struct {
-	LinkKey string                       `json:"link_key"`
 	Daemons []string                     `json:"daemons"` // null differs from []
-	Ports   []uint16                     `json:"ports"`
-	Secrets map[string]map[string]string `json:"secrets"` // base64
+	Inputs  map[string]map[string]string `json:"inputs"`  // base64
+}
+
+type wireDeliver struct {
+	Daemon string            `json:"daemon"`
+	Inputs map[string]string `json:"inputs"` // base64
+}
+
+type wireInputs struct {
+	Inputs map[string]string `json:"inputs"` // base64
 }
 
 type wireRefused struct {
@@ -73,56 +104,53 @@ type wireRefused struct {
 
 func (b Bootstrap) wire() wireBootstrap {
 	wire := wireBootstrap{
-		LinkKey: base64.StdEncoding.EncodeToString(b.LinkKey.Reveal()),
-		Daemons: b.Daemons, Ports: b.Ports,
-		Secrets: make(map[string]map[string]string, len(b.Secrets)),
+		Daemons: b.Daemons, Inputs: make(map[string]map[string]string, len(b.Inputs)),
 	}
-	for daemon, values := range b.Secrets {
-		wire.Secrets[daemon] = make(map[string]string, len(values))
-		for name, value := range values {
-			wire.Secrets[daemon][name] = base64.StdEncoding.EncodeToString([]byte(value.Reveal()))
-		}
+	for daemon, inputs := range b.Inputs {
+		wire.Inputs[daemon] = inputs.wire()
 	}
 	return wire
 }
 
-func (w wireBootstrap) parse() (Bootstrap, error) {
-	raw, err := base64.StdEncoding.DecodeString(w.LinkKey)
-	if err != nil {
-		return Bootstrap{}, fmt.Errorf("%w: link_key: %w", ErrProtocol, err)
+func (i Inputs) wire() map[string]string {
+	wire := make(map[string]string, len(i))
+	for name, value := range i {
+		wire[name] = base64.StdEncoding.EncodeToString([]byte(value.Reveal()))
 	}
-	key, err := link.ParseKey(raw)
-	if err != nil {
-		return Bootstrap{}, fmt.Errorf("%w: link_key: %w", ErrProtocol, err)
-	}
-	b := Bootstrap{LinkKey: key, Daemons: w.Daemons, Ports: w.Ports}
-	for daemon, values := range w.Secrets {
-		for name, encoded := range values {
-			text, err := base64.StdEncoding.DecodeString(encoded)
-			if err != nil {
-				return Bootstrap{}, fmt.Errorf("%w: secrets.%.32q.%.32q: %w", ErrProtocol, daemon, name, err)
-			}
-			b.addSecret(daemon, name, secret.New(string(text)))
+	return wire
+}
+
+func parseInputs(wire map[string]string) (Inputs, error) {
+	inputs := make(Inputs, len(wire))
+	for name, encoded := range wire {
+		text, err := base64.StdEncoding.DecodeString(encoded)
+		if err != nil {
+			return nil, fmt.Errorf("%w: inputs.%.32q: %w", ErrProtocol, name, err)
 		}
+		inputs[name] = secret.New(string(text))
+	}
+	return inputs, nil
+}
+
+func (w wireBootstrap) parse() (Bootstrap, error) {
+	b := Bootstrap{Daemons: w.Daemons}
+	for daemon, wire := range w.Inputs {
+		inputs, err := parseInputs(wire)
+		if err != nil {
+			return Bootstrap{}, err
+		}
+		if b.Inputs == nil {
+			b.Inputs = map[string]Inputs{}
+		}
+		b.Inputs[daemon] = inputs
 	}
 	return b, b.check()
 }
 
-func (b *Bootstrap) addSecret(daemon, name string, value secret.Value) {
-	if b.Secrets == nil {
-		b.Secrets = map[string]map[string]secret.Value{}
-	}
-	if b.Secrets[daemon] == nil {
-		b.Secrets[daemon] = map[string]secret.Value{}
-	}
-	b.Secrets[daemon][name] = value
-}
+func (d Deliver) check() error { return checkInputs(d.Daemon, d.Inputs) }
 
 // check holds on both sides: the host should not find out from a dead container.
 func (b Bootstrap) check() error {
-	if b.LinkKey.IsZero() {
-		return link.ErrNoKey
-	}
 	for i, name := range b.Daemons {
 		if !daemonName.MatchString(name) {
 			return fmt.Errorf("%w: daemons[%d]: %.40q is no name of a daemon", ErrProtocol, i, name)
@@ -131,25 +159,43 @@ func (b Bootstrap) check() error {
 			return fmt.Errorf("%w: daemons[%d]: %q is there twice", ErrProtocol, i, name)
 		}
 	}
-	for i, port := range b.Ports {
-		if port == 0 || slices.Contains(b.Ports[:i], port) {
-			return fmt.Errorf("%w: ports[%d]: %d is zero or there twice", ErrProtocol, i, port)
+	for name, inputs := range b.Inputs {
+		if err := checkInputs(name, inputs); err != nil {
+			return err
 		}
 	}
-	for name, values := range b.Secrets {
-		if !daemonName.MatchString(name) {
-			return fmt.Errorf("%w: secrets: %.40q is no name of a daemon", ErrProtocol, name)
+	return nil
+}
+
+func checkInputs(daemon string, inputs Inputs) error {
+	if !daemonName.MatchString(daemon) {
+		return fmt.Errorf("%w: inputs: %.40q is no name of a daemon", ErrProtocol, daemon)
+	}
+	size := 0
+	for key, value := range inputs {
+		if key == "" {
+			return fmt.Errorf("%w: inputs.%s: an input without a name", ErrProtocol, daemon)
 		}
-		size := 0
-		for key, value := range values {
-			if key == "" {
-				return fmt.Errorf("%w: secrets.%s: a secret without a name", ErrProtocol, name)
-			}
-			size += len(key) + len(value.Reveal())
-		}
-		if size > maxSecrets {
-			return fmt.Errorf("%w: secrets.%s: %d bytes, a daemon gets at most %d", ErrProtocol, name, size, maxSecrets)
-		}
+		size += len(key) + len(value.Reveal())
+	}
+	if size > MaxInputs {
+		return fmt.Errorf("%w: inputs.%s: %d bytes, a daemon gets at most %d", ErrProtocol, daemon, size, MaxInputs)
+	}
+	return nil
+}
+
+func (q Question) check() error {
+	if !questionKind.MatchString(q.Kind) {
+		return fmt.Errorf("%w: %.40q is no kind of question", ErrProtocol, q.Kind)
+	}
+	return nil
+}
+
+// checkSize is for the daemon's side alone: JSON has several spellings, and init's may be
+// longer than the daemon's.
+func (q Question) checkSize() error {
+	if len(q.Body) > MaxQuestion {
+		return fmt.Errorf("%w: a question of %d bytes, at most %d are allowed", ErrProtocol, len(q.Body), MaxQuestion)
 	}
 	return nil
 }

@@ -54,9 +54,14 @@ type Cmd struct {
 	// KeepGroup leaves the child in our process group and session. A program that
 	// shares our terminal needs that: a background group may not read from it.
 	KeepGroup bool
+	// User runs the program under another uid and gid, without other groups; for root only.
+	User *User
 	// DieWithUs makes the kernel kill the child when this process dies (Linux only).
 	DieWithUs bool
 }
+
+// User is whom a program runs as.
+type User struct{ UID, GID int }
 
 // Find returns the absolute path of a program on PATH.
 func Find(name string) (string, error) {
@@ -114,6 +119,9 @@ func Start(ctx context.Context, cmd Cmd) (*Process, error) {
 		}
 	}
 	c.SysProcAttr = sysProcAttr(cmd)
+	if cmd.User != nil {
+		c.SysProcAttr.Credential = &syscall.Credential{Uid: uint32(cmd.User.UID), Gid: uint32(cmd.User.GID)}
+	}
 	grace := cmp.Or(cmd.Grace, DefaultGrace)
 	c.WaitDelay = grace + drainTime
 	if cmd.LeavesDaemon {

@@ -12,14 +12,10 @@ import (
 
 // The fixed places inside the container.
 const (
-	GateAddress  = "0.0.0.0:7070"
 	HealthSocket = "/run/bottle-init.sock"
 
 	// DaemonsEnv lists the daemons when the bootstrap does not: unset means all, empty none.
 	DaemonsEnv = "BOTTLE_DAEMONS"
-	// SecretsFDEnv names the descriptor on which a daemon with secrets reads them, as one
-	// JSON object of strings in base64.
-	SecretsFDEnv = "BOTTLE_SECRETS_FD"
 )
 
 // Daemon is a program that init can run.
@@ -27,9 +23,9 @@ type Daemon struct {
 	Name   string
 	Path   string // "" means Config.Program
 	Args   []string
-	Env    []string // its whole environment
-	Health string   // URL whose GET answers 200 when it is well; "" means running is enough
-	Reload bool     // SIGHUP makes it read its configuration again
+	Env    []string // its whole environment, beside the descriptor of its channel
+	UID    int      // whom it runs as, group too; 0 means init's own
+	Health string   // an http URL whose GET answers 200, or tcp://HOST:PORT; "" means running is enough
 }
 
 // Timing is how patient init is. Zero fields mean [DefaultTiming].
@@ -55,7 +51,6 @@ type Config struct {
 	Daemons      []Daemon // all that exist
 	Program      string   // the multi-call program, for daemons without a Path
 	Env          []string // where DaemonsEnv is looked up
-	Gate         string   // address of the gate, GateAddress in the container
 	HealthSocket string   // HealthSocket in the container
 	Stdin        io.Reader
 	Stdout       io.Writer

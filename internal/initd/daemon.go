@@ -4,18 +4,19 @@ package initd
 
 import (
 	"context"
-	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"os"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"bottle.internal/internal/control"
 	"bottle.internal/internal/execx"
-	"bottle.internal/internal/secret"
 )
 
 // daemon keeps one program running.
@@ -26,10 +27,14 @@ type daemon struct {
 	reaper  *reaper
 	journal *journal
 	emit    func(control.Event)
+	ask     func(*asker, control.Question)
+
+	delivering sync.Mutex
 
 	mu      sync.Mutex
-	secrets map[string]secret.Value
+	inputs  control.Inputs
 	process *execx.Process // nil while it is dead
+	peer    *control.DaemonPeer
 }
 
 // run starts the program again and again until ctx ends, and leaves nothing of it.
@@ -65,23 +70,30 @@ func (d *daemon) once(ctx context.Context) string {
 	if cmd.Path == "" {
 		cmd.Path = d.program
 	}
-	closePipe, err := d.passSecrets(&cmd)
+	if d.spec.UID != 0 {
+		cmd.User = &execx.User{UID: d.spec.UID, GID: d.spec.UID}
+	}
+	ours, theirs, err := socketPair()
 	if err != nil {
 		return err.Error()
 	}
+	cmd.Files = []*os.File{theirs}
+	cmd.Env = append(slices.Clone(cmd.Env), control.DaemonFDEnv+"=3")
 	process, err := d.reaper.start(context.WithoutCancel(ctx), cmd)
-	closePipe()
+	_ = theirs.Close()
 	if err != nil {
+		_ = ours.Close()
 		return err.Error()
 	}
-	d.setProcess(process)
+	hangUp := d.converse(process, ours)
+	defer hangUp()
 	d.event(control.Started, fmt.Sprintf("pid %d", process.Pid()))
 
 	exited, stopped := make(chan struct{}), make(chan struct{})
 	cancel := context.AfterFunc(ctx, func() { defer close(stopped); d.stop(process, exited) })
 	err = d.reaper.wait(process)
 	close(exited)
-	d.setProcess(nil)
+	hangUp()
 	if !cancel() {
 		<-stopped
 	}
@@ -101,71 +113,82 @@ func (d *daemon) stop(process *execx.Process, exited <-chan struct{}) {
 	}
 }
 
-// passSecrets puts the daemon's secrets into a pipe that it inherits as descriptor 3. The
-// pipe holds them whole, so nobody has to wait for the daemon to read.
-func (d *daemon) passSecrets(cmd *execx.Cmd) (closePipe func(), err error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if len(d.secrets) == 0 {
-		return func() {}, nil
-	}
-	values := make(map[string]string, len(d.secrets))
-	for name, value := range d.secrets {
-		values[name] = base64.StdEncoding.EncodeToString([]byte(value.Reveal()))
-	}
-	data, err := json.Marshal(values)
+// socketPair is the channel between init and a daemon.
+func socketPair() (ours net.Conn, theirs *os.File, err error) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return nil, errors.New("encoding its secrets")
+		return nil, nil, fmt.Errorf("making its channel: %w", err)
 	}
-	defer clear(data)
-	read, write, err := os.Pipe()
-	if err != nil {
-		return nil, fmt.Errorf("making a pipe for its secrets: %w", err)
+	theirs = os.NewFile(uintptr(fds[1]), "control")
+	file := os.NewFile(uintptr(fds[0]), "control")
+	defer file.Close()
+	if ours, err = net.FileConn(file); err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("making its channel: %w", err), theirs.Close())
 	}
-	defer write.Close()
-	// Without a reader a full pipe would block for ever: then the write fails instead.
-	if err := write.SetWriteDeadline(time.Now().Add(time.Second)); err != nil {
-		return nil, errors.Join(err, read.Close())
-	}
-	if _, err := write.Write(data); err != nil {
-		return nil, errors.Join(fmt.Errorf("passing its secrets (%d bytes): %w", len(data), err), read.Close())
-	}
-	cmd.Files = []*os.File{read}
-	cmd.Env = append(append([]string{}, cmd.Env...), SecretsFDEnv+"=3")
-	return func() { _ = read.Close() }, nil
+	return ours, theirs, nil
 }
 
-func (d *daemon) setSecrets(secrets map[string]secret.Value) {
+// converse hands the daemon its inputs and listens to it until hangUp, which may be called
+// twice.
+func (d *daemon) converse(process *execx.Process, conn net.Conn) (hangUp func()) {
+	peer := control.NewDaemonPeer(conn)
 	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.secrets = secrets
+	d.process, d.peer = process, peer
+	d.mu.Unlock()
+	var both sync.WaitGroup
+	both.Go(d.deliver)
+	both.Go(func() { d.listen(peer) })
+	return func() {
+		d.mu.Lock()
+		if d.peer == peer {
+			d.process, d.peer = nil, nil
+		}
+		d.mu.Unlock()
+		_ = peer.Close()
+		both.Wait()
+	}
 }
 
-func (d *daemon) setProcess(process *execx.Process) {
+// deliver hands a running daemon its inputs of now; a dead one gets them at its start.
+func (d *daemon) deliver() {
+	d.delivering.Lock() // so that the last to write is the last to look
+	defer d.delivering.Unlock()
+	d.mu.Lock()
+	peer, inputs := d.peer, d.inputs
+	d.mu.Unlock()
+	if peer == nil {
+		return
+	}
+	if err := peer.Inputs(inputs); err != nil && !errors.Is(err, net.ErrClosed) {
+		d.journal.printf("%s: %v", d.spec.Name, err)
+	}
+}
+
+// listen passes the daemon's questions on. One that talks nonsense is not heard any more.
+func (d *daemon) listen(peer *control.DaemonPeer) {
+	from := &asker{daemon: d.spec.Name, peer: peer}
+	for {
+		q, err := peer.Next()
+		if err != nil {
+			if errors.Is(err, control.ErrProtocol) {
+				d.journal.printf("%s: %v", d.spec.Name, err)
+			}
+			return
+		}
+		d.ask(from, q)
+	}
+}
+
+func (d *daemon) setInputs(inputs control.Inputs) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.process = process
+	d.inputs = inputs
 }
 
 func (d *daemon) isRunning() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.process != nil
-}
-
-// reload asks a running daemon to read its configuration again; a dead one will anyway.
-func (d *daemon) reload() {
-	d.mu.Lock()
-	process := d.process
-	d.mu.Unlock()
-	if !d.spec.Reload || process == nil {
-		return
-	}
-	if err := process.Signal(syscall.SIGHUP); err != nil {
-		d.journal.printf("reloading %s: %v", d.spec.Name, err)
-		return
-	}
-	d.event(control.Reloaded, "")
 }
 
 func (d *daemon) event(what control.What, detail string) {

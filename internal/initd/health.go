@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -57,6 +58,9 @@ func (d *daemon) health(ctx context.Context) string {
 	}
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
+	if address, ok := strings.CutPrefix(d.spec.Health, "tcp://"); ok {
+		return dialHealth(ctx, address)
+	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, d.spec.Health, nil)
 	if err != nil {
 		return err.Error()
@@ -71,6 +75,16 @@ func (d *daemon) health(ctx context.Context) string {
 	if response.StatusCode != http.StatusOK {
 		return fmt.Sprintf("answers %d", response.StatusCode)
 	}
+	return "ok"
+}
+
+func dialHealth(ctx context.Context, address string) string {
+	var dialer net.Dialer
+	conn, err := dialer.DialContext(ctx, "tcp", address)
+	if err != nil {
+		return "no answer"
+	}
+	_ = conn.Close()
 	return "ok"
 }
 

@@ -21,7 +21,6 @@ import (
 
 	"bottle.internal/internal/control"
 	"bottle.internal/internal/execx"
-	"bottle.internal/internal/link"
 )
 
 const roleEnv = "INITD_TEST_ROLE"
@@ -86,11 +85,6 @@ func (l *log) String() string {
 
 func startInit(t *testing.T, timing Timing, daemons ...Daemon) *running {
 	t.Helper()
-	return startInitAt(t, fmt.Sprintf("127.0.0.1:%d", freePort(t)), timing, daemons...)
-}
-
-func startInitAt(t *testing.T, gate string, timing Timing, daemons ...Daemon) *running {
-	t.Helper()
 	dir, err := os.MkdirTemp("", "initd")
 	if err != nil {
 		t.Fatal(err)
@@ -102,7 +96,7 @@ func startInitAt(t *testing.T, gate string, timing Timing, daemons ...Daemon) *r
 	}
 	config := Config{
 		Daemons: daemons, Program: program, Timing: timing,
-		Gate: gate, HealthSocket: filepath.Join(dir, "h"),
+		HealthSocket: filepath.Join(dir, "h"),
 	}
 	asJSON, err := json.Marshal(config)
 	if err != nil {
@@ -140,23 +134,11 @@ func startInitAt(t *testing.T, gate string, timing Timing, daemons ...Daemon) *r
 	return r
 }
 
-func newKey(t *testing.T) link.Key {
-	t.Helper()
-	key, err := link.NewKey(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return key
-}
-
 // boot sends a bootstrap for all daemons and waits for ready.
 func (r *running) boot(b control.Bootstrap) {
 	r.t.Helper()
 	ctx, cancel := context.WithTimeout(r.t.Context(), 20*time.Second)
 	defer cancel()
-	if b.LinkKey.IsZero() {
-		b.LinkKey = newKey(r.t)
-	}
 	if err := r.host.Bootstrap(ctx, b); err != nil {
 		r.t.Fatal(err)
 	}
@@ -197,9 +179,10 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	t.Errorf("never happened: %s", what)
 }
 
-// get asks a daemon for a path through the gate.
-func (r *running) get(key link.Key, port uint16, path string) (string, error) {
-	conn, err := link.DialGate(r.t.Context(), r.config.Gate, key, port)
+// get asks a daemon for a path.
+func get(t *testing.T, port uint16, path string) (string, error) {
+	var dialer net.Dialer
+	conn, err := dialer.DialContext(t.Context(), "tcp4", fmt.Sprintf("127.0.0.1:%d", port))
 	if err != nil {
 		return "", err
 	}

@@ -18,8 +18,7 @@ func TestTheHostMayGo(t *testing.T) {
 	t.Parallel()
 	port := freePort(t)
 	r := startInit(t, quick(), testDaemon("web", "serve", port))
-	key := newKey(t)
-	r.boot(control.Bootstrap{LinkKey: key, Ports: []uint16{port}})
+	r.boot(control.Bootstrap{})
 	pid := pidOf(t, r.event(control.Started))
 	if err := r.host.Close(); err != nil {
 		t.Fatal(err)
@@ -29,12 +28,12 @@ func TestTheHostMayGo(t *testing.T) {
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the daemon serves without a host", func() bool { got, _ := r.get(key, port, "/"); return got == "daemon /" })
+	eventually(t, "the daemon serves without a host", func() bool { got, _ := get(t, port, "/"); return got == "daemon /" })
 }
 
 func TestNonsenseFromTheHost(t *testing.T) {
 	t.Parallel()
-	const line = "control protocol violated: frame of 1195725856 bytes, 1 to 1048576 are allowed"
+	const line = "control protocol violated: frame of 1195725856 bytes, 1 to 4194304 are allowed"
 	t.Run("before the bootstrap", func(t *testing.T) {
 		t.Parallel()
 		r := startInit(t, quick())
@@ -49,29 +48,24 @@ func TestNonsenseFromTheHost(t *testing.T) {
 		t.Parallel()
 		port := freePort(t)
 		r := startInit(t, quick(), testDaemon("web", "serve", port))
-		key := newKey(t)
-		r.boot(control.Bootstrap{LinkKey: key, Ports: []uint16{port}})
+		r.boot(control.Bootstrap{})
 		_, _ = r.stdin.WriteString("GET / HTTP/1.1\r\n\r\n")
 		r.logged("init| no more word from the host: " + line + "\n")
-		if got, err := r.get(key, port, "/"); got != "daemon /" || err != nil {
-			t.Errorf("through the gate: %q, %v", got, err)
+		if got, err := get(t, port, "/"); got != "daemon /" || err != nil {
+			t.Errorf("the daemon says: %q, %v", got, err)
 		}
 	})
 }
 
 func TestSecondBootstrap(t *testing.T) {
 	t.Parallel()
-	port := freePort(t)
-	r := startInit(t, quick(), testDaemon("web", "serve", port), testDaemon("idle", "wait", 0))
-	first, second := newKey(t), newKey(t)
-	b := control.Bootstrap{LinkKey: first, Daemons: []string{"web"}, Ports: []uint16{port}}
+	r := startInit(t, quick(), testDaemon("web", "inputs", 0), testDaemon("idle", "wait", 0))
+	b := control.Bootstrap{Daemons: []string{"web"}, Inputs: map[string]control.Inputs{"web": {"KEY": secret.New("one")}}}
 	r.boot(b)
-	b.LinkKey = second
+	r.logged("web| inputs: KEY=one")
+	b.Inputs["web"] = control.Inputs{"KEY": secret.New("two")}
 	r.boot(b)
-	eventually(t, "the new key opens the gate", func() bool { got, _ := r.get(second, port, "/"); return got == "daemon /" })
-	if got, err := r.get(first, port, "/"); err == nil {
-		t.Errorf("the old key still opens it: %q", got)
-	}
+	r.logged("web| inputs: KEY=two")
 	if starts := strings.Count(r.log.String(), "web: start"); starts != 1 {
 		t.Errorf("%d starts", starts)
 	}
@@ -92,15 +86,14 @@ func TestRefusedBootstrap(t *testing.T) {
 		want string
 	}{
 		"unknown daemon": {control.Bootstrap{Daemons: []string{"sh"}}, `unknown daemon "sh"`},
-		"secrets for nobody": {
-			control.Bootstrap{Daemons: []string{}, Secrets: map[string]map[string]secret.Value{"web": {"T": secret.New("x")}}},
-			`secrets for "web", which does not run`,
+		"inputs for nobody": {
+			control.Bootstrap{Daemons: []string{}, Inputs: map[string]control.Inputs{"web": {"T": secret.New("x")}}},
+			`inputs for "web", which does not run`,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := startInit(t, quick(), testDaemon("web", "wait", 0))
-			test.b.LinkKey = newKey(t)
 			if err := r.host.Bootstrap(t.Context(), test.b); err != nil {
 				t.Fatal(err)
 			}
@@ -112,22 +105,5 @@ func TestRefusedBootstrap(t *testing.T) {
 				t.Error("a daemon was started all the same")
 			}
 		})
-	}
-}
-
-func TestGateThatCannotOpenIsTheEnd(t *testing.T) {
-	t.Parallel()
-	one := startInit(t, quick())
-	one.boot(control.Bootstrap{})
-	r := startInitAt(t, one.config.Gate, quick())
-	if err := r.host.Bootstrap(t.Context(), control.Bootstrap{LinkKey: newKey(t)}); err != nil {
-		t.Fatal(err)
-	}
-	want := "opening the gate: listen tcp4 " + one.config.Gate + ": bind: address already in use"
-	if err := r.host.WaitReady(t.Context()); fmt.Sprint(err) != "waiting for the bundle: the bundle's init ended: the bundle's init refused: "+want {
-		t.Errorf("WaitReady = %v", err)
-	}
-	if err := r.waitOnce(); err == nil {
-		t.Error("init ended well")
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/signal"
 	"slices"
@@ -18,7 +17,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"bottle.internal/internal/control"
-	"bottle.internal/internal/link"
 )
 
 const (
@@ -32,7 +30,7 @@ type supervisor struct {
 	journal *journal
 	control *control.Init
 	reaper  *reaper
-	gate    *link.Gate
+	asked   *switchboard
 	queue   chan func() error // what the host is told, in order
 
 	tasks   sync.WaitGroup
@@ -60,7 +58,7 @@ func Run(ctx context.Context, config Config) error {
 	s := &supervisor{
 		config: config, journal: &journal{out: config.Stderr},
 		control: control.NewInit(config.Stdin, config.Stdout),
-		reaper:  newReaper(), gate: link.NewGate(), queue: make(chan func() error, maxQueued),
+		reaper:  newReaper(), asked: &switchboard{waiting: map[uint64]waiting{}}, queue: make(chan func() error, maxQueued),
 	}
 	running, cancel := context.WithCancel(ctx)
 	flushed := s.tellHost()
@@ -81,8 +79,7 @@ func Run(ctx context.Context, config Config) error {
 	return s.loop(running, signals)
 }
 
-// hide keeps daemons, which have our uid, from reading our memory: it holds the secrets
-// of all of them.
+// hide keeps others from reading our memory: it holds the inputs of all daemons.
 func hide() error {
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return fmt.Errorf("hiding init's memory: %w", err)
@@ -101,19 +98,17 @@ func (s *supervisor) loop(ctx context.Context, signals <-chan os.Signal) error {
 			case syscall.SIGTERM, syscall.SIGINT:
 				s.journal.printf("ending: %v", sig)
 				return nil
-			case syscall.SIGHUP:
-				s.reload()
 			case syscall.SIGCHLD:
 				s.reaper.reap()
 			}
 		case message := <-messages:
 			switch message := message.(type) {
 			case control.Bootstrap:
-				if err := s.bootstrap(ctx, message); err != nil {
-					return err
-				}
-			case control.Reload:
-				s.reload()
+				s.bootstrap(ctx, message)
+			case control.Deliver:
+				s.deliver(message)
+			case control.Answer:
+				s.answer(message)
 			case control.Shutdown:
 				s.journal.printf("ending: the host asked for it")
 				return nil
@@ -123,6 +118,7 @@ func (s *supervisor) loop(ctx context.Context, signals <-chan os.Signal) error {
 					return message
 				}
 				messages = nil
+				s.dropQuestions()
 			}
 		}
 	}
@@ -152,54 +148,46 @@ func (s *supervisor) receive(ctx context.Context) <-chan any {
 }
 
 // bootstrap starts everything, or takes over from a host that was there before.
-func (s *supervisor) bootstrap(ctx context.Context, b control.Bootstrap) error {
+func (s *supervisor) bootstrap(ctx context.Context, b control.Bootstrap) {
 	specs, err := s.config.selected(b.Daemons)
 	if err == nil {
-		err = checkSecrets(specs, b)
+		err = checkInputs(specs, b)
 	}
 	if err == nil && s.isBooted() && !slices.EqualFunc(specs, s.daemons, func(spec Daemon, d *daemon) bool { return spec.Name == d.spec.Name }) {
 		err = errors.New("other daemons are running already")
 	}
 	if err != nil {
 		s.journal.printf("bootstrap refused: %v", err)
-		s.tell(func() error { return s.control.Refuse(err.Error()) })
-		return nil //nolint:nilerr // the host was told; init goes on
+		s.tasks.Go(func() { s.insist(ctx, func() error { return s.control.Refuse(err.Error()) }) })
+		return
 	}
-	if !s.isBooted() {
-		if err := s.boot(ctx, specs, b); err != nil {
-			s.tell(func() error { return s.control.Refuse(err.Error()) })
-			return err
+	if s.isBooted() {
+		s.dropQuestions() // the host that was asked is gone
+		for _, d := range s.daemons {
+			s.deliver(control.Deliver{Daemon: d.spec.Name, Inputs: b.Inputs[d.spec.Name]})
 		}
+	} else {
+		s.boot(ctx, specs, b)
 	}
-	for _, d := range s.daemons {
-		d.setSecrets(b.Secrets[d.spec.Name])
-	}
-	s.gate.Open(b.LinkKey, b.Ports)
 	s.tasks.Go(func() { s.announce(ctx) })
-	return nil
 }
 
-func checkSecrets(specs []Daemon, b control.Bootstrap) error {
-	for name := range b.Secrets {
+func checkInputs(specs []Daemon, b control.Bootstrap) error {
+	for name := range b.Inputs {
 		if !slices.ContainsFunc(specs, func(d Daemon) bool { return d.Name == name }) {
-			return fmt.Errorf("secrets for %.40q, which does not run", name)
+			return fmt.Errorf("inputs for %.40q, which does not run", name)
 		}
 	}
 	return nil
 }
 
-func (s *supervisor) boot(ctx context.Context, specs []Daemon, b control.Bootstrap) error {
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp4", s.config.Gate)
-	if err != nil {
-		return fmt.Errorf("opening the gate: %w", err)
-	}
-	s.tasks.Go(func() { s.gate.Serve(ctx, listener) })
+func (s *supervisor) boot(ctx context.Context, specs []Daemon, b control.Bootstrap) {
 	var daemons []*daemon
 	for _, spec := range specs {
 		d := &daemon{
 			spec: spec, program: s.config.Program, timing: s.config.Timing,
 			reaper: s.reaper, journal: s.journal, emit: s.emit,
-			secrets: b.Secrets[spec.Name],
+			ask: s.ask, inputs: b.Inputs[spec.Name],
 		}
 		daemons = append(daemons, d)
 		s.tasks.Go(func() { d.run(ctx) })
@@ -207,7 +195,17 @@ func (s *supervisor) boot(ctx context.Context, specs []Daemon, b control.Bootstr
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.daemons, s.booted = daemons, true
-	return nil
+}
+
+// deliver replaces the inputs of a daemon, running or not.
+func (s *supervisor) deliver(message control.Deliver) {
+	for _, d := range s.daemons {
+		if d.spec.Name == message.Daemon {
+			d.setInputs(message.Inputs)
+			d.event(control.Delivered, "")
+			s.tasks.Go(d.deliver)
+		}
+	}
 }
 
 func (s *supervisor) isBooted() bool {
@@ -240,15 +238,7 @@ func (s *supervisor) announce(ctx context.Context) {
 		return
 	}
 	s.journal.printf("ready")
-	s.tell(s.control.Ready)
-}
-
-func (s *supervisor) reload() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, d := range s.daemons {
-		d.reload()
-	}
+	s.insist(ctx, s.control.Ready)
 }
 
 func (s *supervisor) emit(e control.Event) {
@@ -256,10 +246,20 @@ func (s *supervisor) emit(e control.Event) {
 }
 
 // tell queues a message; a host that does not read must not hold up a restart or the end.
-func (s *supervisor) tell(message func() error) {
+func (s *supervisor) tell(message func() error) (queued bool) {
 	select {
 	case s.queue <- message:
+		return true
 	default:
+		return false
+	}
+}
+
+// insist queues what the host waits for, however much others have to say.
+func (s *supervisor) insist(ctx context.Context, message func() error) {
+	select {
+	case s.queue <- message:
+	case <-ctx.Done():
 	}
 }
 

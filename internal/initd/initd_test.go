@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -23,19 +24,12 @@ func TestLifeOfABundle(t *testing.T) {
 	t.Parallel()
 	port := freePort(t)
 	r := startInit(t, quick(), testDaemon("web", "serve", port))
-	key := newKey(t)
-	if _, err := r.get(key, port, "/"); !errors.Is(err, syscall.ECONNREFUSED) {
-		t.Errorf("before the bootstrap the gate says %v", err)
+	if _, err := get(t, port, "/"); !errors.Is(err, syscall.ECONNREFUSED) {
+		t.Errorf("before the bootstrap the daemon says %v", err)
 	}
-	r.boot(control.Bootstrap{LinkKey: key, Ports: []uint16{port}})
-	if got, err := r.get(key, port, "/hello"); got != "daemon /hello" || err != nil {
-		t.Errorf("through the gate: %q, %v", got, err)
-	}
-	if got, err := r.get(key, port+1, "/"); got != "" || err == nil {
-		t.Errorf("a port that is not offered: %q, %v", got, err)
-	}
-	if got, _ := r.get(newKey(t), port, "/"); got != "" {
-		t.Errorf("with another key: %q", got)
+	r.boot(control.Bootstrap{})
+	if got, err := get(t, port, "/hello"); got != "daemon /hello" || err != nil {
+		t.Errorf("the daemon says %q, %v", got, err)
 	}
 	var stdout, stderr bytes.Buffer
 	if code := Health(t.Context(), r.config.HealthSocket, &stdout, &stderr); code != 0 || stdout.String() != "init running\nweb ok\n" || stderr.Len() > 0 {
@@ -59,8 +53,7 @@ func TestKilledDaemonComesBack(t *testing.T) {
 	t.Parallel()
 	port := freePort(t)
 	r := startInit(t, DefaultTiming(), testDaemon("web", "serve", port))
-	key := newKey(t)
-	r.boot(control.Bootstrap{LinkKey: key, Ports: []uint16{port}})
+	r.boot(control.Bootstrap{})
 	pid := pidOf(t, r.event(control.Started))
 	begin := time.Now()
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
@@ -75,7 +68,7 @@ func TestKilledDaemonComesBack(t *testing.T) {
 	if again := pidOf(t, r.event(control.Started)); again == pid {
 		t.Errorf("pid %d again", again)
 	}
-	eventually(t, "the daemon serves again", func() bool { got, _ := r.get(key, port, "/"); return got == "daemon /" })
+	eventually(t, "the daemon serves again", func() bool { got, _ := get(t, port, "/"); return got == "daemon /" })
 	if took := time.Since(begin); took > 2*time.Second {
 		t.Errorf("back after %v", took)
 	}
@@ -93,7 +86,7 @@ func pidOf(t *testing.T, e control.Event) int {
 func TestInitGivesUpButGoesOnTrying(t *testing.T) {
 	t.Parallel()
 	r := startInit(t, quick(), testDaemon("bad", "crash", 0))
-	if err := r.host.Bootstrap(t.Context(), control.Bootstrap{LinkKey: newKey(t)}); err != nil {
+	if err := r.host.Bootstrap(t.Context(), control.Bootstrap{}); err != nil {
 		t.Fatal(err)
 	}
 	gaveUp := 0
@@ -191,30 +184,14 @@ func TestStopKillsTheStubborn(t *testing.T) {
 
 func TestSignals(t *testing.T) {
 	t.Parallel()
-	reloads := testDaemon("reloads", "wait", 0)
-	reloads.Reload = true
-	r := startInit(t, quick(), reloads, testDaemon("other", "wait", 0))
+	r := startInit(t, quick(), testDaemon("web", "wait", 0))
 	r.boot(control.Bootstrap{})
 	r.event(control.Started)
-	r.event(control.Started)
-	r.logged("reloads| up")
-	r.logged("other| up")
-	for _, sig := range []syscall.Signal{syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGPIPE} {
+	r.logged("web| up")
+	for _, sig := range []syscall.Signal{syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGPIPE} {
 		if err := r.process.Signal(sig); err != nil {
 			t.Fatal(err)
 		}
-	}
-	for i, ask := range []func() error{
-		func() error { return r.process.Signal(syscall.SIGHUP) },
-		func() error { return r.host.Reload(t.Context()) },
-	} {
-		if err := ask(); err != nil {
-			t.Fatal(err)
-		}
-		if e := r.event(control.Reloaded); e.Daemon != "reloads" {
-			t.Errorf("event %+v", e)
-		}
-		eventually(t, "HUP is heard", func() bool { return strings.Count(r.log.String(), "reloads| got hangup") == i+1 })
 	}
 	if err := r.host.Shutdown(t.Context()); err != nil {
 		t.Fatal(err)
@@ -222,36 +199,130 @@ func TestSignals(t *testing.T) {
 	if err := r.waitOnce(); err != nil {
 		t.Errorf("init ended with %v", err)
 	}
-	if got := strings.Count(r.log.String(), "reloads| got hangup"); got != 2 {
-		t.Errorf("%d reloads", got)
-	}
-	for _, never := range []string{"user defined", "other| got hangup", "broken pipe"} {
+	for _, never := range []string{"user defined", "hangup", "broken pipe"} {
 		if strings.Contains(r.log.String(), never) {
 			t.Errorf("the log has %q:\n%s", never, r.log)
 		}
 	}
 }
 
-// Each daemon gets its own secrets, on a pipe, and nothing of them is anywhere else.
-func TestSecretsReachTheirDaemonAlone(t *testing.T) {
+// Each daemon gets its own inputs, on a socket, and nothing of them is anywhere else.
+func TestInputsReachTheirDaemonAlone(t *testing.T) {
 	t.Parallel()
-	r := startInit(t, quick(), testDaemon("egress", "secrets", 0), testDaemon("other", "secrets", 0))
-	r.boot(control.Bootstrap{Secrets: map[string]map[string]secret.Value{"egress": {"TOKEN": secret.New("hunter2")}}})
-	r.logged(`egress| fd=3 "{\"TOKEN\":\"aHVudGVyMg==\"}" <nil>`)
-	r.logged("other| no secrets")
+	r := startInit(t, quick(), testDaemon("egress", "inputs", 0), testDaemon("other", "inputs", 0))
+	r.boot(control.Bootstrap{Inputs: map[string]control.Inputs{"egress": {"TOKEN": secret.New("hunter2")}}})
+	r.logged("egress| inputs: TOKEN=hunter2")
+	r.logged("other| inputs:")
 	for _, e := range []control.Event{r.event(control.Started), r.event(control.Started)} {
 		environ, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pidOf(t, e)))
-		if err != nil || bytes.Contains(environ, []byte("hunter2")) || bytes.Contains(environ, []byte("aHVudGVyMg")) {
+		if err != nil || bytes.Contains(environ, []byte("hunter2")) {
 			t.Errorf("environment of %s: %q, %v", e.Daemon, environ, err)
 		}
 	}
 }
 
+// New inputs reach a running daemon, and a daemon that comes back later.
+func TestDeliver(t *testing.T) {
+	t.Parallel()
+	r := startInit(t, quick(), testDaemon("egress", "inputs", 0), testDaemon("other", "inputs", 0))
+	r.boot(control.Bootstrap{Inputs: map[string]control.Inputs{"egress": {"ROUTES": secret.New("one")}}})
+	r.logged("egress| inputs: ROUTES=one")
+	pid := 0
+	for range 2 {
+		if e := r.event(control.Started); e.Daemon == "egress" {
+			pid = pidOf(t, e)
+		}
+	}
+	if err := r.host.Deliver(t.Context(), control.Deliver{Daemon: "egress", Inputs: control.Inputs{"ROUTES": secret.New("two")}}); err != nil {
+		t.Fatal(err)
+	}
+	if e := r.event(control.Delivered); e.Daemon != "egress" {
+		t.Errorf("event %+v", e)
+	}
+	r.logged("egress| inputs: ROUTES=two")
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it starts with the new inputs", func() bool {
+		return strings.Count(r.log.String(), "egress| inputs: ROUTES=two") == 2
+	})
+	if strings.Contains(r.log.String(), "other| inputs: ROUTES") {
+		t.Errorf("another daemon got them:\n%s", r.log)
+	}
+}
+
+// Init says who asks, and an answer goes to that daemon alone.
+func TestQuestions(t *testing.T) {
+	t.Parallel()
+	r := startInit(t, quick(), testDaemon("egress", "ask", 0), testDaemon("git-gate", "ask", 0))
+	r.boot(control.Bootstrap{})
+	for range 2 {
+		q := <-r.host.Questions()
+		if q.Kind != "token" || string(q.Body) != `{"n":1}` {
+			t.Errorf("question %+v", q)
+		}
+		var problem error
+		if q.Daemon == "git-gate" {
+			problem = errors.New("not for you")
+		}
+		if err := r.host.Answer(t.Context(), q, map[string]string{"for": q.Daemon}, problem); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.logged(`egress| answer: map[for:egress] <nil>`)
+	r.logged(`git-gate| answer: map[] asking for token: not for you`)
+}
+
+// A host that is gone is a refusal, not a wait.
+func TestQuestionsWithoutAHost(t *testing.T) {
+	t.Parallel()
+	r := startInit(t, quick(), testDaemon("egress", "ask", 0))
+	r.boot(control.Bootstrap{})
+	<-r.host.Questions()
+	if err := r.host.Close(); err != nil {
+		t.Fatal(err)
+	}
+	r.logged(`egress| answer: map[] asking for token: the host went away`)
+}
+
+// As root every daemon has a uid of its own, and no capability.
+func TestUIDs(t *testing.T) {
+	t.Parallel()
+	if os.Getuid() != 0 {
+		t.Skip("only root can change uids")
+	}
+	one, two := testDaemon("one", "whoami", 0), testDaemon("two", "whoami", 0)
+	one.UID, two.UID = 64001, 64002
+	one.Path = readableCopy(t)
+	two.Path = one.Path
+	r := startInit(t, quick(), one, two)
+	r.boot(control.Bootstrap{})
+	r.logged("one| uid 64001 gid 64001 groups [] caps 0000000000000000")
+	r.logged("two| uid 64002 gid 64002 groups [] caps 0000000000000000")
+}
+
+// readableCopy is the test binary where everybody can run it.
+func readableCopy(t *testing.T) string {
+	t.Helper()
+	program, err := os.ReadFile(os.Args[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, err := os.MkdirTemp("", "initd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	path := filepath.Join(dir, "daemon")
+	if err := errors.Join(os.Chmod(dir, 0o755), os.WriteFile(path, program, 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
 func TestReadyWaitsForHealth(t *testing.T) {
 	t.Parallel()
-	sick := testDaemon("web", "sick", freePort(t))
-	sick.Reload = true
-	r := startInit(t, quick(), sick)
+	r := startInit(t, quick(), testDaemon("web", "sick", freePort(t)))
 	var stdout, stderr bytes.Buffer
 	health := func() (int, string) {
 		stdout.Reset()
@@ -259,14 +330,15 @@ func TestReadyWaitsForHealth(t *testing.T) {
 		return code, stdout.String()
 	}
 	eventually(t, "init answers", func() bool { _, said := health(); return said == "init waiting for bootstrap\n" })
-	if err := r.host.Bootstrap(t.Context(), control.Bootstrap{LinkKey: newKey(t)}); err != nil {
+	if err := r.host.Bootstrap(t.Context(), control.Bootstrap{}); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "the daemon is sick", func() bool { code, said := health(); return code == 1 && said == "init running\nweb answers 503\n" })
 	if strings.Contains(r.log.String(), "init| ready") {
 		t.Error("ready with a sick daemon")
 	}
-	if err := r.host.Reload(t.Context()); err != nil {
+	cure := control.Deliver{Daemon: "web", Inputs: control.Inputs{"cure": secret.New("yes")}}
+	if err := r.host.Deliver(t.Context(), cure); err != nil {
 		t.Fatal(err)
 	}
 	if err := r.host.WaitReady(t.Context()); err != nil {

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"regexp"
 	"syscall"
 	"testing"
 	"time"
@@ -17,6 +18,7 @@ import (
 	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
 
+	"bottle.internal/internal/control"
 	"bottle.internal/internal/execx"
 )
 
@@ -57,14 +59,18 @@ func playDaemon(how string, args []string) int {
 		return 7
 	case "serve", "sick":
 		go serveHTTP(args[0], how == "sick")
-	case "secrets":
-		if os.Getenv(SecretsFDEnv) == "" {
-			fmt.Println("no secrets")
-			break
+	case "inputs":
+		go showInputs()
+	case "ask":
+		go askHost()
+	case "whoami":
+		status, err := os.ReadFile("/proc/self/status")
+		caps := regexp.MustCompile(`CapEff:\s*(\S+)`).FindSubmatch(status)
+		groups, _ := os.Getgroups()
+		fmt.Printf("uid %d gid %d groups %v caps %s\n", os.Getuid(), os.Getgid(), groups, caps[1])
+		if err != nil {
+			panic(err)
 		}
-		file := os.NewFile(3, "secrets")
-		data, err := io.ReadAll(file)
-		fmt.Printf("fd=%s %q %v\n", os.Getenv(SecretsFDEnv), data, err)
 	case "middle":
 		spawn("leaf")
 		return 0
@@ -97,11 +103,19 @@ func spawn(how string) {
 }
 
 func serveHTTP(port string, sick bool) {
-	hup := make(chan os.Signal, 1)
-	signal.Notify(hup, syscall.SIGHUP)
+	cured := make(chan struct{})
+	if sick {
+		go func() {
+			for inputs := range open().Inputs() {
+				if !inputs["cure"].IsEmpty() {
+					close(cured)
+				}
+			}
+		}()
+	}
 	err := http.ListenAndServe("127.0.0.1:"+port, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		select {
-		case <-hup:
+		case <-cured:
 			sick = false
 		default:
 		}
@@ -112,4 +126,28 @@ func serveHTTP(port string, sick bool) {
 	}))
 	fmt.Println(err)
 	os.Exit(1)
+}
+
+func open() *control.Daemon {
+	channel, err := control.OpenDaemon()
+	if err != nil {
+		panic(err)
+	}
+	return channel
+}
+
+func showInputs() {
+	for inputs := range open().Inputs() {
+		text := "inputs:"
+		for name, value := range inputs {
+			text += " " + name + "=" + value.Reveal()
+		}
+		fmt.Println(text)
+	}
+}
+
+func askHost() {
+	var answer map[string]string
+	err := open().Ask(context.Background(), "token", map[string]int{"n": 1}, &answer)
+	fmt.Println("answer:", answer, err)
 }
