@@ -9,12 +9,13 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"testing/fstest"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"bottle.internal/internal/control"
 	"bottle.internal/internal/firewall"
+	"bottle.internal/internal/secret"
 )
 
 var update = flag.Bool("update", false, "write the goldens")
@@ -27,34 +28,53 @@ func ranged() firewall.Policy {
 }
 
 func publicOnly() firewall.Policy {
-	return firewall.Policy{Bottle: "dev", Hosts: []firewall.Host{{Host: "api.example.test", Port: 443, Scheme: firewall.HTTPS}}}
+	return firewall.Policy{Bottle: "dev", Hosts: []firewall.Host{{Host: "api.example.test", Port: 443, Scheme: firewall.HTTPS, Mode: firewall.Plain}}}
 }
 
-func render(t *testing.T, p firewall.Policy) fstest.MapFS {
+func routed() firewall.Policy {
+	p := publicOnly()
+	p.Hosts = append(p.Hosts, firewall.Host{Host: "llm.example.test", Port: 443, Scheme: firewall.HTTPS, Mode: firewall.Routed})
+	return p
+}
+
+func policies() map[string]firewall.Policy {
+	return map[string]firewall.Policy{
+		"empty": {}, "public": publicOnly(), "mixed": policy(), "ranges": ranged(), "routed": routed(),
+	}
+}
+
+func render(t *testing.T, p firewall.Policy) control.Inputs {
 	t.Helper()
 	files, err := firewall.Render(p)
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := fstest.MapFS{}
+	inputs := control.Inputs{}
 	for _, file := range files {
-		dir[file.Name] = &fstest.MapFile{Data: file.Data, Mode: 0o600}
+		inputs[file.Name] = secret.New(string(file.Data))
 	}
-	return dir
+	return inputs
+}
+
+// texts makes inputs comparable.
+func texts(inputs control.Inputs) map[string]string {
+	all := map[string]string{}
+	for name, value := range inputs {
+		all[name] = value.Reveal()
+	}
+	return all
 }
 
 func TestRenderGolden(t *testing.T) {
 	t.Parallel()
-	for name, p := range map[string]firewall.Policy{
-		"empty": {}, "public": publicOnly(), "mixed": policy(), "ranges": ranged(),
-	} {
-		for file, data := range render(t, p) {
+	for name, p := range policies() {
+		for file, data := range texts(render(t, p)) {
 			golden := filepath.Join("testdata", name, file)
 			if *update {
 				if err := os.MkdirAll(filepath.Dir(golden), 0o755); err != nil {
 					t.Fatal(err)
 				}
-				if err := os.WriteFile(golden, data.Data, 0o644); err != nil {
+				if err := os.WriteFile(golden, []byte(data), 0o644); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -62,7 +82,7 @@ func TestRenderGolden(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(string(want), string(data.Data)); diff != "" {
+			if diff := cmp.Diff(string(want), data); diff != "" {
 				t.Errorf("%s (-want +got):\n%s", golden, diff)
 			}
 		}
@@ -77,7 +97,7 @@ func TestRenderIgnoresOrder(t *testing.T) {
 		slices.Reverse(reversed.Hosts[i].AllowPrivate)
 	}
 	before := slices.Clone(reversed.Hosts)
-	if diff := cmp.Diff(render(t, ranged()), render(t, reversed)); diff != "" {
+	if diff := cmp.Diff(texts(render(t, ranged())), texts(render(t, reversed))); diff != "" {
 		t.Error(diff)
 	}
 	if diff := cmp.Diff(before, reversed.Hosts, cmpopts.EquateComparable(netip.Prefix{})); diff != "" {
@@ -87,13 +107,13 @@ func TestRenderIgnoresOrder(t *testing.T) {
 
 func TestRoundTrip(t *testing.T) {
 	t.Parallel()
-	for name, p := range map[string]firewall.Policy{"empty": {}, "public": publicOnly(), "mixed": policy(), "ranges": ranged()} {
+	for name, p := range policies() {
 		loaded, err := firewall.Load(render(t, p))
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		if diff := cmp.Diff(render(t, p), render(t, loaded)); diff != "" || len(loaded.Hosts) != len(p.Hosts) {
+		if diff := cmp.Diff(texts(render(t, p)), texts(render(t, loaded))); diff != "" || len(loaded.Hosts) != len(p.Hosts) {
 			t.Errorf("%s: %s", name, diff)
 		}
 	}
@@ -101,10 +121,10 @@ func TestRoundTrip(t *testing.T) {
 
 func TestLoadTakesOtherWhitespace(t *testing.T) {
 	t.Parallel()
-	dir := render(t, policy())
-	yaml := dir[firewall.PipelockFile]
-	yaml.Data = append([]byte("# a comment\n\n"), bytes.ReplaceAll(yaml.Data, []byte("mode: strict"), []byte(`mode:   "strict"`))...)
-	if _, err := firewall.Load(dir); err != nil {
+	inputs := render(t, policy())
+	yaml := inputs[firewall.PipelockFile].Reveal()
+	inputs[firewall.PipelockFile] = secret.New("# a comment\n\n" + strings.ReplaceAll(yaml, "mode: strict", `mode:   "strict"`))
+	if _, err := firewall.Load(inputs); err != nil {
 		t.Error(err)
 	}
 }
@@ -132,8 +152,10 @@ func TestLoadRefuses(t *testing.T) {
 		{"agent-readable metrics", yaml, "metrics_listen: 127.0.0.1:9990\n", "", `reading pipelock.yaml: "metrics_listen: \"\"" where these routes need "metrics_listen: 127.0.0.1:9990"`},
 
 		{"no json", routes, "{", "", "reading routes.json: json: cannot unmarshal string into Go value of type firewall.routesFile"},
-		{"unknown field", routes, `"version": 1`, `"version": 1, "open": true`, `reading routes.json: json: unknown field "open"`},
-		{"another version", routes, `"version": 1`, `"version": 2`, "reading routes.json: version 2, only 1 is understood"},
+		{"unknown field", routes, `"version": 2`, `"version": 2, "open": true`, `reading routes.json: json: unknown field "open"`},
+		{"another version", routes, `"version": 2`, `"version": 1`, "reading routes.json: version 1, only 2 is understood"},
+		{"no mode", routes, `      "mode": "plain",` + "\n", "", `reading routes.json: checking route 1: api.example.test:443: mode "" is neither plain nor routed`},
+		{"routed by hand", routes, `"mode": "plain"`, `"mode": "routed"`, `reading pipelock.yaml: "logging:" where these routes need "ssrf:"`},
 		{"field twice", routes, `"private": false`, `"private": true, "private": false`, "reading routes.json: it is not in the form that bottle writes"},
 		{"field in other case", routes, `"private"`, `"PRIVATE"`, "reading routes.json: it is not in the form that bottle writes"},
 		{"more behind", routes, "\n}\n", "\n}\n{}", "reading routes.json: it is not in the form that bottle writes"},
@@ -142,13 +164,13 @@ func TestLoadRefuses(t *testing.T) {
 		{"bad host", routes, `"api.example.test"`, `"127.1"`, `reading routes.json: checking route 1: host "127.1": the host ends in a number and is no plain IPv4 address`},
 		{"bundle port", routes, "443", "9990", "reading routes.json: checking route 1: api.example.test:9990: port 9990 belongs to the bundle"},
 	} {
-		dir := render(t, publicOnly())
-		text := string(dir[test.file].Data)
+		inputs := render(t, publicOnly())
+		text := inputs[test.file].Reveal()
 		if !strings.Contains(text, test.old) {
 			t.Errorf("%s: %q is not in the file", test.name, test.old)
 		}
-		dir[test.file].Data = []byte(strings.Replace(text, test.old, test.new, 1))
-		p, err := firewall.Load(dir)
+		inputs[test.file] = secret.New(strings.Replace(text, test.old, test.new, 1))
+		p, err := firewall.Load(inputs)
 		if err == nil || err.Error() != test.want {
 			t.Errorf("%s:\n got %v\nwant %s", test.name, err, test.want)
 		}
@@ -158,17 +180,19 @@ func TestLoadRefuses(t *testing.T) {
 	}
 }
 
-func TestLoadRefusesFiles(t *testing.T) {
+func TestLoadRefusesInputs(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{firewall.PipelockFile, firewall.RoutesFile} {
-		for why, change := range map[string]func(fstest.MapFS){
-			"open " + name + ": file does not exist":     func(dir fstest.MapFS) { delete(dir, name) },
-			"it is no regular file":                      func(dir fstest.MapFS) { dir[name].Mode = os.ModeNamedPipe },
-			"1048577 bytes, at most 1048576 are allowed": func(dir fstest.MapFS) { dir[name].Data = make([]byte, 1<<20+1) },
+		for why, change := range map[string]func(control.Inputs){
+			"reading " + name + ": there is no such input": func(inputs control.Inputs) { delete(inputs, name) },
+			"reading " + name + ": 524289 bytes, at most 524288 are allowed": func(inputs control.Inputs) {
+				inputs[name] = secret.New(strings.Repeat(" ", control.MaxInputs+1))
+			},
+			`reading the inputs: "pipelock.yml" is not known`: func(inputs control.Inputs) { inputs["pipelock.yml"] = secret.Value{} },
 		} {
-			dir := render(t, policy())
-			change(dir)
-			if _, err := firewall.Load(dir); err == nil || err.Error() != "reading "+name+": "+why {
+			inputs := render(t, policy())
+			change(inputs)
+			if _, err := firewall.Load(inputs); err == nil || err.Error() != why {
 				t.Errorf("%s: %v, want %s", name, err, why)
 			}
 		}
@@ -177,7 +201,7 @@ func TestLoadRefusesFiles(t *testing.T) {
 
 func TestValidate(t *testing.T) {
 	t.Parallel()
-	host := firewall.Host{Host: "a.test", Port: 443, Scheme: firewall.HTTPS}
+	host := firewall.Host{Host: "a.test", Port: 443, Scheme: firewall.HTTPS, Mode: firewall.Plain}
 	with := func(change func(*firewall.Host)) firewall.Policy {
 		h := host
 		change(&h)
@@ -188,12 +212,19 @@ func TestValidate(t *testing.T) {
 	}
 	private := host
 	private.Port, private.Private = 8443, true
+	direct := host
+	direct.Port, direct.Mode = 8443, firewall.Routed
 	many := firewall.Policy{Hosts: make([]firewall.Host, 1025)}
 	for want, p := range map[string]firewall.Policy{
 		`checking the bottle's name: invalid name "Dev": it must begin with a letter from a to z`:           {Bottle: "Dev"},
 		"checking routes: 1025 of them, at most 1024 are allowed":                                           many,
 		"checking route 2: a.test:443 is there twice":                                                       {Hosts: []firewall.Host{host, host}},
 		"checking route 2: a.test has other private addresses on another port":                              {Hosts: []firewall.Host{host, private}},
+		"checking route 2: a.test is plain on another port":                                                 {Hosts: []firewall.Host{host, direct}},
+		`checking route 1: a.test:443: mode "" is neither plain nor routed`:                                 with(func(h *firewall.Host) { h.Mode = "" }),
+		`checking route 1: a.test:443: a routed host is https, not http`:                                    with(func(h *firewall.Host) { h.Mode, h.Scheme = firewall.Routed, firewall.HTTP }),
+		`checking route 1: 10.0.0.1:443: a routed host is a name, not an address`:                           with(func(h *firewall.Host) { h.Mode, h.Host = firewall.Routed, "10.0.0.1" }),
+		`checking route 1: a.test:9080: port 9080 belongs to egress`:                                        with(func(h *firewall.Host) { h.Mode, h.Port = firewall.Routed, 9080 }),
 		`checking route 1: host "A.test": write it in lower case`:                                           with(func(h *firewall.Host) { h.Host = "A.test" }),
 		`checking route 1: host "a.test.": a trailing dot is not allowed`:                                   with(func(h *firewall.Host) { h.Host = "a.test." }),
 		`checking route 1: host "nothing-is-allowed.invalid" is reserved: it stands for an empty allowlist`: with(func(h *firewall.Host) { h.Host = "nothing-is-allowed.invalid" }),
@@ -231,8 +262,8 @@ func FuzzLoad(f *testing.F) {
 	f.Add(files[0].Data, files[1].Data)
 	f.Add([]byte("a: &a [*a]"), []byte("{}"))
 	f.Fuzz(func(t *testing.T, yaml, routes []byte) {
-		p, err := firewall.Load(fstest.MapFS{
-			firewall.PipelockFile: &fstest.MapFile{Data: yaml}, firewall.RoutesFile: &fstest.MapFile{Data: routes},
+		p, err := firewall.Load(control.Inputs{
+			firewall.PipelockFile: secret.New(string(yaml)), firewall.RoutesFile: secret.New(string(routes)),
 		})
 		if err != nil {
 			if strings.ContainsAny(err.Error(), "\n\x1b\x00") {
@@ -240,7 +271,7 @@ func FuzzLoad(f *testing.F) {
 			}
 			return
 		}
-		if again := render(t, p); !bytes.Equal(again[firewall.RoutesFile].Data, routes) {
+		if again := render(t, p); !bytes.Equal([]byte(again[firewall.RoutesFile].Reveal()), routes) {
 			t.Error("the routes came out otherwise")
 		}
 	})

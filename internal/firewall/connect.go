@@ -10,8 +10,12 @@ import (
 	"os"
 	"time"
 
+	"bottle.internal/internal/boundedlisten"
 	"bottle.internal/internal/firewall/clienthello"
 	"bottle.internal/internal/firewall/hostname"
+	"bottle.internal/internal/firewall/leak"
+	"bottle.internal/internal/netguard"
+	"bottle.internal/internal/printable"
 )
 
 const established = "HTTP/1.1 200 Connection established\r\n\r\n"
@@ -66,7 +70,7 @@ func (c *tunnelConn) Read(p []byte) (int, error) {
 }
 
 // CloseWrite half-closes; the embedded interface would hide it.
-func (c *tunnelConn) CloseWrite() error { return closeWrite(c.Conn) }
+func (c *tunnelConn) CloseWrite() error { return boundedlisten.CloseWrite(c.Conn) }
 
 func hijack(w http.ResponseWriter) (*tunnelConn, error) {
 	conn, buffered, err := http.NewResponseController(w).Hijack()
@@ -92,13 +96,28 @@ func (s *Server) greet(client net.Conn, e *exchange) ([]byte, error) {
 		return nil, err
 	}
 	_ = client.SetDeadline(time.Time{})
-	if d, ok := checkHello(e.decision, hello); !ok {
+	if d, refused := s.checkHello(e.decision, hello); refused {
 		return nil, &refusal{d}
 	}
 	return hello.Raw, nil
 }
 
 var errNoHello = errors.New("the client left before its hello")
+
+// checkHello tells why a hello is refused, without a secret that it may name.
+func (s *Server) checkHello(allowed Decision, hello clienthello.Hello) (Decision, bool) {
+	d, ok := checkHello(allowed, hello)
+	if ok {
+		return d, false
+	}
+	switch rule, err := s.scanner.Find(leak.Views(hello.ServerName)...); {
+	case err != nil:
+		d = d.refuse(d.Rule, "%s: the client hello names another host", allowed.Route)
+	case rule != "":
+		d = d.refuse(RuleSecret, "%s: the client hello holds a secret (gitleaks: %s)", allowed.Route, rule)
+	}
+	return d, true
+}
 
 // checkHello holds TLS to the host that CONNECT named.
 func checkHello(allowed Decision, hello clienthello.Hello) (Decision, bool) {
@@ -112,7 +131,7 @@ func checkHello(allowed Decision, hello clienthello.Hello) (Decision, bool) {
 	case hello.ServerName == "":
 		return allowed.refuse(RuleSNI, "%s: the client hello names no host (SNI)", route), false
 	case err != nil || named != route.Host:
-		return allowed.refuse(RuleSNI, `%s: the client hello names "%s" instead`, route, printable(hello.ServerName, 80)), false
+		return allowed.refuse(RuleSNI, `%s: the client hello names "%s" instead`, route, printable.Text(hello.ServerName, 80)), false
 	}
 	return allowed, true
 }
@@ -154,5 +173,5 @@ func asRefusal(e *exchange, err error) Decision {
 	case errors.As(err, &refused):
 		return refused.Decision
 	}
-	return e.decision.refuse(RuleDial, "%s does not answer: %s", e.decision.Route, briefly(err))
+	return e.decision.refuse(RuleDial, "%s does not answer: %s", e.decision.Route, netguard.Briefly(err, maxWhy))
 }

@@ -8,6 +8,7 @@ import (
 
 	"bottle.internal/internal/firewall/hostname"
 	"bottle.internal/internal/firewall/urlpath"
+	"bottle.internal/internal/printable"
 )
 
 // Rule names the rule that decided, for logs and tests.
@@ -33,6 +34,10 @@ const (
 	RuleSNI     Rule = "sni"     // TLS to another name than CONNECT said
 	RuleTLS     Rule = "tls"     // a tunnel without (readable) TLS
 	RuleLimit   Rule = "limit"   // too many at once
+	RuleRate    Rule = "rate"    // too many in a minute
+	RuleBudget  Rule = "budget"  // too many bytes in a run
+	RuleEngine  Rule = "engine"  // refused by the engine behind this one
+	RuleSecret  Rule = "secret"  // a secret in what can be read
 	RuleResolve Rule = "resolve" // the name has no address
 	RuleDial    Rule = "dial"    // nobody answers there
 	RuleRevoked Rule = "revoked" // allowed once, not by the present policy
@@ -61,6 +66,8 @@ func (d Decision) Status() int {
 		return http.StatusBadGateway
 	case RuleLimit:
 		return http.StatusServiceUnavailable
+	case RuleRate:
+		return http.StatusTooManyRequests
 	}
 	return http.StatusForbidden
 }
@@ -105,7 +112,7 @@ func decideOwn(method, target string) Decision {
 func decidePlain(decision Decision, method string) Decision {
 	target := decision.Target
 	if method != http.MethodGet && method != http.MethodHead {
-		return decision.refuse(RuleMethod, "%s is not allowed on a plain http route: only GET and HEAD are", printable(method, 16))
+		return decision.refuse(RuleMethod, "%s is not allowed on a plain http route: only GET and HEAD are", printable.Text(method, 16))
 	}
 	if err := urlpath.Check(target.Path); err != nil {
 		return decision.refuse(RulePath, "%s: %v", decision.Route, err)
@@ -173,7 +180,7 @@ func (d Decision) refuse(rule Rule, format string, args ...any) Decision {
 }
 
 func misspelt(target string, err error) Decision {
-	shown := printable(withoutSecrets(target), 80)
+	shown := printable.Text(withoutSecrets(target), 80)
 	d := Decision{Target: Target{Host: shown}}
 	if errors.Is(err, errHTTPS) {
 		return d.refuse(RuleScheme, "%v", err)

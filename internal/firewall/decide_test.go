@@ -9,12 +9,12 @@ import (
 
 func policy() firewall.Policy {
 	return firewall.Policy{Bottle: "dev", Hosts: []firewall.Host{
-		{Host: "api.example.test", Port: 443, Scheme: firewall.HTTPS},
-		{Host: "api.example.test", Port: 8443, Scheme: firewall.HTTPS},
-		{Host: "deb.example.test", Port: 80, Scheme: firewall.HTTP},
-		{Host: "mixed.example.test", Port: 8080, Scheme: firewall.HTTP},
-		{Host: "inner.example.test", Port: 443, Scheme: firewall.HTTPS, Private: true},
-		{Host: "192.168.7.7", Port: 443, Scheme: firewall.HTTPS, Private: true},
+		{Host: "api.example.test", Port: 443, Scheme: firewall.HTTPS, Mode: firewall.Plain},
+		{Host: "api.example.test", Port: 8443, Scheme: firewall.HTTPS, Mode: firewall.Plain},
+		{Host: "deb.example.test", Port: 80, Scheme: firewall.HTTP, Mode: firewall.Plain},
+		{Host: "mixed.example.test", Port: 8080, Scheme: firewall.HTTP, Mode: firewall.Plain},
+		{Host: "inner.example.test", Port: 443, Scheme: firewall.HTTPS, Mode: firewall.Plain, Private: true},
+		{Host: "192.168.7.7", Port: 443, Scheme: firewall.HTTPS, Mode: firewall.Plain, Private: true},
 	}}
 }
 

@@ -2,17 +2,29 @@ package firewall
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"sync/atomic"
 	"time"
+
+	"bottle.internal/internal/printable"
 )
 
-// Why an exchange was ended from inside.
-var (
-	errRevoked = errors.New("its route was taken away")
-	errIdle    = errors.New("it was idle for too long")
+// ending says why an exchange was ended from inside; the log shows it.
+type ending string
+
+// Error implements error.
+func (e ending) Error() string { return string(e) }
+
+const (
+	errRevoked      ending = "its route was taken away"
+	errIdle         ending = "it was idle for too long"
+	errSilent       ending = "the upstream did not answer the client hello in time"
+	errNotTLS       ending = "the upstream does not answer with TLS"
+	errOtherHello   ending = "the second client hello was refused"
+	errHostBudget   ending = "this host took all the bytes that one host may take in a run"
+	errBottleBudget ending = "this bottle sent all the bytes that it may send in a run"
 )
 
 // exchange is one request on its way, or one tunnel for as long as it lives.
@@ -24,17 +36,23 @@ type exchange struct {
 	ctx      context.Context // the request's own, with a cause
 	cancel   context.CancelCauseFunc
 	decision Decision
+	account  *account // nil unless allowed
 	up, down atomic.Int64
 	status   int
 	counted  bool // by Server.running
 }
 
-// begin registers a request; a non-empty answer means that there are too many.
+// begin registers a request and decides on it, both at once, so that no reload falls in
+// between. A non-empty answer means that there are too many.
 func (s *Server) begin(r *http.Request) (e *exchange, full string) {
 	e = &exchange{id: s.serial.Add(1), method: r.Method, target: r.RequestURI, started: s.now()}
 	e.ctx, e.cancel = context.WithCancelCause(r.Context())
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	e.decision = Decide(*s.policy.Load(), e.method, e.target)
+	if e.decision.Allow && e.decision.Rule == RuleRoute {
+		e.account = s.meter.open(e.decision.Route)
+	}
 	if s.closing {
 		return e, "the firewall is closing"
 	}
@@ -59,6 +77,23 @@ func (s *Server) end(e *exchange) {
 	}
 }
 
+// spend takes n bytes from the budgets; where there is no room it ends the exchange.
+func (e *exchange) spend(n int) error {
+	err := e.account.spend(int64(n), e.decision.Route.Mode)
+	if err != nil {
+		e.cancel(err)
+	}
+	return err
+}
+
+// sent and received count what has passed.
+func (e *exchange) sent(n int) { e.up.Add(int64(n)) }
+
+func (e *exchange) received(n int) {
+	e.down.Add(int64(n))
+	e.account.down.Add(int64(n))
+}
+
 // refuse answers with the reason: one problem line, then the hint.
 func (s *Server) refuse(w http.ResponseWriter, e *exchange, d Decision) {
 	s.logDeny(e, d)
@@ -76,17 +111,33 @@ func (s *Server) refuse(w http.ResponseWriter, e *exchange, d Decision) {
 	_, _ = w.Write([]byte(body))
 }
 
-func (s *Server) health(w http.ResponseWriter) {
+func (s *Server) health(w http.ResponseWriter, r *http.Request) {
+	status, engine, code := "ok", "builtin", http.StatusOK
+	if s.via != nil {
+		engine = s.via.Name
+		if err := s.askHealth(r.Context()); err != nil {
+			status, code = "down", http.StatusServiceUnavailable
+		}
+	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
-	_, _ = fmt.Fprintf(w, `{"status":"ok","engine":"builtin","routes":%d}`+"\n", *s.routes())
+	w.WriteHeader(code)
+	_, _ = fmt.Fprintf(w, `{"status":%q,"engine":%q,"routes":%d}`+"\n", status, engine, *s.routes())
 }
 
 func (s *Server) lineOf(e *exchange, event string, d Decision) line {
 	return line{
-		Event: event, ID: e.id, Method: printable(e.method, 16), Host: d.Target.Host, Port: d.Target.Port,
-		Path: printable(d.Target.Path, 256), Rule: d.Rule, Reason: d.Reason,
+		Event: event, ID: e.id, Method: methodOf(e, d), Host: d.Target.Host, Port: d.Target.Port,
+		Path: printable.Text(d.Target.Path, 256), Rule: d.Rule, Reason: d.Reason,
 	}
+}
+
+// methodOf leaves a method out that may be the secret itself.
+func methodOf(e *exchange, d Decision) string {
+	if d.Rule == RuleSecret && !slices.Contains([]string{http.MethodConnect, http.MethodGet, http.MethodHead}, e.method) {
+		return ""
+	}
+	return printable.Text(e.method, 16)
 }
 
 func (s *Server) logDeny(e *exchange, d Decision) {
@@ -97,21 +148,21 @@ func (s *Server) logDeny(e *exchange, d Decision) {
 	l := s.lineOf(e, event, d)
 	l.Status = d.Status()
 	l.Millis = s.since(e)
-	s.journal.write(l)
+	s.journal.Write(l)
 }
 
 // logAllow comes before the first byte to the upstream.
 func (s *Server) logAllow(e *exchange, address string) {
 	l := s.lineOf(e, eventAllow, e.decision)
 	l.Address = address
-	s.journal.write(l)
+	s.journal.Write(l)
 }
 
 func (s *Server) logClose(e *exchange, reason string) {
 	l := s.lineOf(e, eventClose, e.decision)
 	up, down := e.up.Load(), e.down.Load()
 	l.Reason, l.Status, l.Up, l.Down, l.Millis = reason, e.status, &up, &down, s.since(e)
-	s.journal.write(l)
+	s.journal.Write(l)
 }
 
 func (s *Server) since(e *exchange) *float64 {

@@ -37,7 +37,15 @@ func (s *Server) newTransport() *http.Transport {
 // forward answers a plain request. The request to the upstream is made anew from checked
 // parts, never the agent's passed on, so that there is nothing to smuggle in.
 func (s *Server) forward(w http.ResponseWriter, r *http.Request, e *exchange) {
-	response, err := s.transport.RoundTrip(s.outbound(r, e))
+	out := s.outbound(r, e)
+	size := sizeOf(out)
+	if err := e.spend(size); err != nil {
+		s.refuse(w, e, e.decision.refuse(RuleBudget, "%s: %v", e.decision.Route, err))
+		return
+	}
+	e.sent(size)
+	response, err := s.transport.RoundTrip(out)
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.limits.Stall))
 	if err != nil {
 		s.refuse(w, e, asRefusal(e, err))
 		return
@@ -79,6 +87,9 @@ func (s *Server) outbound(r *http.Request, e *exchange) *http.Request {
 		Header: http.Header{},
 		Proto:  "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 	}
+	if s.via != nil { // a proxy is sent the whole URL
+		out.URL.Opaque = "//" + host + target.Path
+	}
 	for _, name := range requestHeaders() {
 		if values := r.Header.Values(name); len(values) > 0 {
 			out.Header[name] = values
@@ -88,6 +99,18 @@ func (s *Server) outbound(r *http.Request, e *exchange) *http.Request {
 		out.Header.Set("User-Agent", "") // else net/http adds its own
 	}
 	return out.WithContext(ctx)
+}
+
+// sizeOf is what a request weighs on its way out, give or take the names that net/http
+// adds.
+func sizeOf(r *http.Request) int {
+	size := len(r.Method) + len(r.URL.Opaque) + len(r.URL.RawQuery) + len(r.Host)
+	for name, values := range r.Header {
+		for _, value := range values {
+			size += len(name) + len(value)
+		}
+	}
+	return size
 }
 
 // requestHeaders is all that a plain request may carry: what downloads and caches need,
@@ -130,12 +153,11 @@ func (s *Server) stream(w http.ResponseWriter, e *exchange, body io.Reader) stri
 			if _, err := w.Write(buffer[:n]); err != nil {
 				return "the client stopped reading"
 			}
-			e.down.Add(int64(n))
+			e.received(n)
 			_ = control.Flush()
 		}
 		switch {
 		case errors.Is(err, io.EOF):
-			_ = control.SetWriteDeadline(time.Time{})
 			return ""
 		case err != nil && e.ctx.Err() != nil:
 			return endOf(e.ctx)

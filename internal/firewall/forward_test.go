@@ -16,7 +16,7 @@ import (
 
 func plain(t *testing.T, limits firewall.Limits, handler http.HandlerFunc) *world {
 	t.Helper()
-	w := newWorld(t, firewall.Policy{Hosts: []firewall.Host{{Host: "deb.test", Port: 80, Scheme: firewall.HTTP}}}, limits)
+	w := newWorld(t, firewall.Policy{Hosts: []firewall.Host{{Host: "deb.test", Port: 80, Scheme: firewall.HTTP, Mode: firewall.Plain}}}, limits)
 	w.place("deb.test", 80, httpUpstream(t, handler))
 	return w
 }
@@ -159,7 +159,7 @@ func TestForwardRefusesBadAnswers(t *testing.T) {
 		"HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 80<<10) + "\r\n\r\n":                     "",
 		"SSH-2.0-x\r\n": "",
 	} {
-		w := newWorld(t, firewall.Policy{Hosts: []firewall.Host{{Host: "deb.test", Port: 80, Scheme: firewall.HTTP}}}, firewall.Limits{})
+		w := newWorld(t, firewall.Policy{Hosts: []firewall.Host{{Host: "deb.test", Port: 80, Scheme: firewall.HTTP, Mode: firewall.Plain}}}, firewall.Limits{})
 		w.place("deb.test", 80, upstream(t, func(conn net.Conn) {
 			_, _ = http.ReadRequest(bufio.NewReader(conn))
 			_, _ = io.WriteString(conn, answer)
@@ -174,7 +174,7 @@ func TestForwardRefusesBadAnswers(t *testing.T) {
 
 func TestForwardGuardsAddresses(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, firewall.Policy{Hosts: []firewall.Host{{Host: "deb.test", Port: 80, Scheme: firewall.HTTP}}}, firewall.Limits{})
+	w := newWorld(t, firewall.Policy{Hosts: []firewall.Host{{Host: "deb.test", Port: 80, Scheme: firewall.HTTP, Mode: firewall.Plain}}}, firewall.Limits{})
 	w.place("deb.test", 80, loopback(t), "10.0.0.1")
 	status, reason, _ := w.ask("GET http://deb.test/ HTTP/1.1\r\nHost: deb.test\r\n\r\n")
 	if status != 403 || reason != "deb.test:80 resolves to a refused address: 10.0.0.1 is private" || len(w.dials()) != 0 {
@@ -187,7 +187,7 @@ func TestForwardGuardsAddresses(t *testing.T) {
 
 func TestForwardDropsHopHeaders(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, firewall.Policy{Hosts: []firewall.Host{{Host: "deb.test", Port: 80, Scheme: firewall.HTTP}}}, firewall.Limits{})
+	w := newWorld(t, firewall.Policy{Hosts: []firewall.Host{{Host: "deb.test", Port: 80, Scheme: firewall.HTTP, Mode: firewall.Plain}}}, firewall.Limits{})
 	w.place("deb.test", 80, upstream(t, func(conn net.Conn) {
 		_, _ = http.ReadRequest(bufio.NewReader(conn))
 		_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nConnection: x-hop\r\nContent-Length: 0\r\nX-Hop: 1\r\nUpgrade: h2c\r\nX-End: 1\r\n\r\n")

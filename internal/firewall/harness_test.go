@@ -24,9 +24,17 @@ import (
 
 	"bottle.internal/internal/ca"
 	"bottle.internal/internal/firewall"
+	"bottle.internal/internal/firewall/leak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// net/http waits half a second with a refused connection that it closes, whatever ends
+// the server, so that the client can read the answer.
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("net/http.(*conn).closeWriteAndWait"))
+}
+
+// secrets is compiled once for all tests.
+var secrets leak.Scanner
 
 // public stands for an address on the internet. It is only ever looked up in a map:
 // nothing in these tests dials beyond loopback.
@@ -152,6 +160,11 @@ func (w *world) dial(ctx context.Context, addr netip.AddrPort) (net.Conn, error)
 
 func newWorld(t *testing.T, p firewall.Policy, limits firewall.Limits) *world {
 	t.Helper()
+	return newWorldWith(t, p, firewall.Config{Limits: limits})
+}
+
+func newWorldWith(t *testing.T, p firewall.Policy, config firewall.Config) *world {
+	t.Helper()
 	authority, err := ca.New("test", time.Hour, time.Now(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -160,7 +173,12 @@ func newWorld(t *testing.T, p firewall.Policy, limits firewall.Limits) *world {
 		t: t, authority: authority, log: &logBuffer{notify: make(chan struct{}, 1)},
 		names: map[string][]string{}, lookups: map[string]int{}, hosts: map[string]string{},
 	}
-	w.server, err = firewall.NewServer(firewall.Config{Policy: p, Resolver: w, Dial: w.dial, Log: w.log, Limits: limits})
+	config.Policy, config.Log, config.Egress, config.Secrets = p, w.log, netip.MustParseAddr("127.0.0.1"), &secrets
+	config.Dialer.Connect = w.dial
+	if config.Dialer.Resolver == nil {
+		config.Dialer.Resolver = w
+	}
+	w.server, err = firewall.NewServer(config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -274,7 +292,7 @@ func (w *world) dials() []string {
 func https(hosts ...string) firewall.Policy {
 	p := firewall.Policy{Bottle: "dev"}
 	for _, host := range hosts {
-		p.Hosts = append(p.Hosts, firewall.Host{Host: host, Port: 443, Scheme: firewall.HTTPS})
+		p.Hosts = append(p.Hosts, firewall.Host{Host: host, Port: 443, Scheme: firewall.HTTPS, Mode: firewall.Plain})
 	}
 	return p
 }

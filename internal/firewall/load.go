@@ -6,24 +6,32 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
+	"maps"
 	"slices"
 	"strings"
 
 	"github.com/goccy/go-yaml"
+
+	"bottle.internal/internal/control"
+	"bottle.internal/internal/printable"
 )
 
-// maxConfig bounds a config file.
-const maxConfig = 1 << 20
+// maxConfig bounds one input.
+const maxConfig = control.MaxInputs
 
-// Load reads a config directory and fails closed: what [Render] would not have written
-// for the policy found there is an error of one line, whatever the difference.
-func Load(dir fs.FS) (Policy, error) {
-	config, err := loadPipelock(dir)
+// Load reads the inputs and fails closed: what [Render] would not have written for the
+// policy found there is an error of one line, whatever the difference.
+func Load(inputs control.Inputs) (Policy, error) {
+	for _, name := range slices.Sorted(maps.Keys(inputs)) {
+		if name != PipelockFile && name != RoutesFile {
+			return Policy{}, fmt.Errorf("reading the inputs: %.40q is not known", name)
+		}
+	}
+	config, err := loadPipelock(inputs)
 	if err != nil {
 		return Policy{}, err
 	}
-	policy, err := loadRoutes(dir)
+	policy, err := loadRoutes(inputs)
 	if err != nil {
 		return Policy{}, err
 	}
@@ -37,9 +45,9 @@ func Load(dir fs.FS) (Policy, error) {
 	return policy, nil
 }
 
-func loadPipelock(dir fs.FS) (pipelockConfig, error) {
+func loadPipelock(inputs control.Inputs) (pipelockConfig, error) {
 	var config pipelockConfig
-	data, err := readFile(dir, PipelockFile)
+	data, err := read(inputs, PipelockFile)
 	if err != nil {
 		return config, err
 	}
@@ -60,8 +68,8 @@ func loadPipelock(dir fs.FS) (pipelockConfig, error) {
 	return config, nil
 }
 
-func loadRoutes(dir fs.FS) (Policy, error) {
-	data, err := readFile(dir, RoutesFile)
+func loadRoutes(inputs control.Inputs) (Policy, error) {
+	data, err := read(inputs, RoutesFile)
 	if err != nil {
 		return Policy{}, err
 	}
@@ -112,30 +120,21 @@ func compare(got, want pipelockConfig) error {
 	return nil
 }
 
-func readFile(dir fs.FS, name string) ([]byte, error) {
-	file, err := dir.Open(name)
-	if err != nil {
-		return nil, fmt.Errorf("reading %s: %w", name, err)
+// read takes one input. Where it is empty or missing there is nothing to fall back on.
+func read(inputs control.Inputs, name string) ([]byte, error) {
+	value, ok := inputs[name]
+	switch data := value.Reveal(); {
+	case !ok:
+		return nil, fmt.Errorf("reading %s: there is no such input", name)
+	case len(data) > maxConfig:
+		return nil, fmt.Errorf("reading %s: %d bytes, at most %d are allowed", name, len(data), maxConfig)
+	default:
+		return []byte(data), nil
 	}
-	defer func() { _ = file.Close() }()
-	info, err := file.Stat()
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("reading %s: %w", name, err)
-	case !info.Mode().IsRegular():
-		return nil, fmt.Errorf("reading %s: it is no regular file", name)
-	case info.Size() > maxConfig:
-		return nil, fmt.Errorf("reading %s: %d bytes, at most %d are allowed", name, info.Size(), maxConfig)
-	}
-	data, err := io.ReadAll(io.LimitReader(file, maxConfig))
-	if err != nil {
-		return nil, fmt.Errorf("reading %s: %w", name, err)
-	}
-	return data, nil
 }
 
 // oneLine flattens a decoder's message, which may quote the file.
 func oneLine(err error) string {
 	text, _, _ := strings.Cut(yaml.FormatError(err, false, false), "\n")
-	return printable(text, 200)
+	return printable.Text(text, 200)
 }

@@ -1,11 +1,6 @@
 package firewall
 
-import (
-	"encoding/json"
-	"io"
-	"sync"
-	"time"
-)
+import "time"
 
 // Events of the log. An allow is written before the first byte goes out, so that a
 // kill cannot lose it; its close follows with the counts.
@@ -17,6 +12,8 @@ const (
 	eventFail       = "fail" // allowed, but there is no way to the upstream
 	eventClose      = "close"
 	eventSuppressed = "suppressed"
+	eventTotals     = "totals" // of one destination since the start
+	eventEngine     = "engine" // the engine behind this one speaks
 )
 
 // line is one JSON line. It has no place for headers, queries or bodies.
@@ -39,70 +36,27 @@ type line struct {
 	Listen  string    `json:"listen,omitempty"`
 	Routes  *int      `json:"routes,omitempty"`
 	Problem string    `json:"problem,omitempty"`
+	Kind    string    `json:"kind,omitempty"`
+	Scanner string    `json:"scanner,omitempty"`
+	held    bool      // counts as a denial, whatever the event
 }
 
-const (
-	denyBurst  = 50
-	denyPerSec = 10
-)
-
-// journal writes lines, one at a time. Denials beyond a rate are counted instead of
-// written, so that a guest cannot push the allows out of a bounded log.
-type journal struct {
-	mu         sync.Mutex
-	out        io.Writer
-	now        func() time.Time
-	tokens     float64
-	refilled   time.Time
-	suppressed int
+// At implements [journal.Line].
+func (l line) At(now time.Time) line {
+	l.Time = now
+	return l
 }
 
-func newJournal(out io.Writer, now func() time.Time) *journal {
-	return &journal{out: out, now: now, tokens: denyBurst, refilled: now()}
-}
-
-func (j *journal) write(l line) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	l.Time = j.now().UTC()
-	if l.Event == eventDeny && !j.admit(l.Time) {
-		j.suppressed++
-		return
+// Bucket implements [journal.Line]: denials are held back. Secrets have their own bucket, so
+// that a flood of other denials cannot hide one.
+func (l line) Bucket() (name string, limited bool) {
+	if l.Rule == RuleSecret {
+		name = string(RuleSecret)
 	}
-	j.flush(l.Time)
-	j.put(l)
+	return name, l.Event == eventDeny || l.held
 }
 
-// close writes the count that is still owed.
-func (j *journal) close() {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	j.flush(j.now().UTC())
-}
-
-func (j *journal) flush(now time.Time) {
-	if j.suppressed > 0 {
-		j.put(line{Time: now, Event: eventSuppressed, Count: j.suppressed, Reason: "denials came too fast to write each"})
-		j.suppressed = 0
-	}
-}
-
-func (j *journal) admit(now time.Time) bool {
-	j.tokens = min(denyBurst, j.tokens+now.Sub(j.refilled).Seconds()*denyPerSec)
-	j.refilled = now
-	if j.tokens < 1 {
-		return false
-	}
-	j.tokens--
-	return true
-}
-
-// put drops what cannot be written: a reader that went away must not stop the firewall
-// from refusing.
-func (j *journal) put(l line) {
-	data, err := json.Marshal(l)
-	if err != nil {
-		return
-	}
-	_, _ = j.out.Write(append(data, '\n'))
+// Suppressed implements [journal.Line].
+func (line) Suppressed(rule string, count int) line {
+	return line{Event: eventSuppressed, Rule: Rule(rule), Count: count, Reason: "denials came too fast to write each"}
 }

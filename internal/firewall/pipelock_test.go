@@ -20,7 +20,7 @@ import (
 func TestPipelockAcceptsWhatIsRendered(t *testing.T) {
 	t.Parallel()
 	bin := pipelock(t)
-	for name, p := range map[string]firewall.Policy{"empty": {}, "public": publicOnly(), "mixed": policy(), "ranges": ranged()} {
+	for name, p := range policies() {
 		dir := t.TempDir()
 		writeConfig(t, dir, p)
 		var stderr bytes.Buffer
@@ -70,6 +70,15 @@ func TestPipelockServesWhatIsRendered(t *testing.T) {
 	} {
 		if status, _, _ := w.ask(request); status != http.StatusForbidden {
 			t.Errorf("%.30q: %d", request, status)
+		}
+	}
+}
+
+func writeConfig(t *testing.T, dir string, p firewall.Policy) {
+	t.Helper()
+	for name, text := range texts(render(t, p)) {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
 		}
 	}
 }

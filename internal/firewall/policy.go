@@ -4,11 +4,13 @@ import (
 	"cmp"
 	"fmt"
 	"net/netip"
+	"reflect"
 	"slices"
 	"strconv"
 
 	"bottle.internal/internal/firewall/hostname"
 	"bottle.internal/internal/names"
+	"bottle.internal/internal/netguard"
 )
 
 // Scheme is how a route is spoken to: through a TLS tunnel or in clear.
@@ -19,6 +21,16 @@ type Scheme string
 const (
 	HTTPS Scheme = "https"
 	HTTP  Scheme = "http"
+)
+
+// Mode is who speaks to the upstream of a route.
+type Mode string
+
+// The modes. A plain route is spliced to the address of its host; a routed one is handed
+// to egress, which ends TLS, and its host is never resolved here.
+const (
+	Plain  Mode = "plain"
+	Routed Mode = "routed"
 )
 
 // maxHosts bounds a policy, so that one look at it stays cheap.
@@ -32,6 +44,8 @@ type Host struct {
 	Port uint16 `json:"port"`
 	// Scheme is "https" or "http".
 	Scheme Scheme `json:"scheme"`
+	// Mode is "plain" or "routed"; routed needs https and a name.
+	Mode Mode `json:"mode"`
 	// Private admits every RFC 1918 and unique local address, beside the public ones.
 	Private bool `json:"private"`
 	// AllowPrivate admits only these private or carrier-grade NAT ranges; beside Private
@@ -62,7 +76,7 @@ func (p Policy) Validate() error {
 	if len(p.Hosts) > maxHosts {
 		return fmt.Errorf("checking routes: %d of them, at most %d are allowed", len(p.Hosts), maxHosts)
 	}
-	private := map[string][]netip.Prefix{}
+	first := map[string]Host{}
 	seen := map[string]bool{}
 	for i, host := range p.Hosts {
 		if err := host.validate(); err != nil {
@@ -72,11 +86,16 @@ func (p Policy) Validate() error {
 			return fmt.Errorf("checking route %d: %s is there twice", i+1, host)
 		}
 		seen[host.String()] = true
-		// The address guard of pipelock knows hosts, not ports.
-		if before, known := private[host.Host]; known && !slices.Equal(before, host.opened()) {
+		// Pipelock's address guard and the hosts file know names, not ports.
+		before, known := first[host.Host]
+		switch {
+		case known && before.Mode != host.Mode:
+			return fmt.Errorf("checking route %d: %s is %s on another port", i+1, host.Host, before.Mode)
+		case known && !slices.Equal(before.opened(), host.opened()):
 			return fmt.Errorf("checking route %d: %s has other private addresses on another port", i+1, host.Host)
+		case !known:
+			first[host.Host] = host
 		}
-		private[host.Host] = host.opened()
 	}
 	return nil
 }
@@ -96,29 +115,51 @@ func (h Host) validate() error {
 		return fmt.Errorf("%s: port %d belongs to the bundle", h, h.Port)
 	case h.Scheme != HTTPS && h.Scheme != HTTP:
 		return fmt.Errorf("%s: scheme %q is neither https nor http", h, h.Scheme)
+	case h.Mode != Plain && h.Mode != Routed:
+		return fmt.Errorf("%s: mode %q is neither plain nor routed", h, h.Mode)
 	case h.Private && len(h.AllowPrivate) > 0:
 		return fmt.Errorf("%s: private and allow_private exclude each other", h)
 	}
 	for _, prefix := range h.AllowPrivate {
-		if !isPrivateRange(prefix) {
+		if !netguard.IsOpenable(prefix) {
 			return fmt.Errorf("%s: allow_private %q is no private range in canonical form", h, prefix)
 		}
+	}
+	if h.Mode == Routed {
+		return h.validateRouted()
 	}
 	return nil
 }
 
-// opened is the private ranges that the entry admits.
+// validateRouted: egress ends TLS and tells its routes apart by name.
+func (h Host) validateRouted() error {
+	switch {
+	case h.Scheme != HTTPS:
+		return fmt.Errorf("%s: a routed host is https, not %s", h, h.Scheme)
+	case hostname.IsIP(h.Host):
+		return fmt.Errorf("%s: a routed host is a name, not an address", h)
+	case h.Port == egressHealth:
+		return fmt.Errorf("%s: port %d belongs to egress", h, h.Port)
+	}
+	return nil
+}
+
+// opened is the private ranges that the firewall may dial for the entry. Those of a
+// routed host are for egress.
 func (h Host) opened() []netip.Prefix {
-	if h.Private {
-		return privateRanges()
+	switch {
+	case h.Mode == Routed:
+		return nil
+	case h.Private:
+		return netguard.PrivateRanges()
 	}
 	return h.AllowPrivate
 }
 
-func isPrivateRange(prefix netip.Prefix) bool {
-	return prefix.IsValid() && prefix == prefix.Masked() && slices.ContainsFunc(openableRanges(), func(all netip.Prefix) bool {
-		return all.Bits() <= prefix.Bits() && all.Contains(prefix.Addr())
-	})
+func (h Host) equal(other Host) bool {
+	same := slices.Equal(h.AllowPrivate, other.AllowPrivate)
+	h.AllowPrivate, other.AllowPrivate = nil, nil
+	return same && reflect.DeepEqual(h, other)
 }
 
 // sorted returns a copy in the one order that files are written in.
@@ -133,6 +174,9 @@ func (p Policy) sorted() Policy {
 	})
 	return p
 }
+
+// egressHealth is the port on which egress answers for its health, beside its routes.
+const egressHealth = 9080
 
 // reservedPorts are the firewall's own, supervise's, git-gate's and pipelock's metrics
 // (pipelock allowlists by host alone and serves more than a proxy there).

@@ -3,12 +3,19 @@ package firewall_test
 import (
 	"crypto/tls"
 	"io"
+	"net"
+	"net/http"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/miekg/dns"
+
 	"bottle.internal/internal/firewall"
+	"bottle.internal/internal/netguard"
 )
 
 // Every address of an answer is judged before any is dialed.
@@ -91,7 +98,7 @@ func TestNoWayToTheUpstream(t *testing.T) {
 	for host, want := range map[string]string{
 		"gone.test":  "gone.test has no address: no such host",
 		"down.test":  "down.test:443 does not answer: connection refused",
-		"many.test":  "many.test has 65 addresses, more than 64",
+		"many.test":  "many.test has 65 addresses, which is too many",
 		"empty.test": "empty.test has no address: the answer is empty",
 	} {
 		if status, reason, _ := w.ask(connectTo(host + ":443")); status != 502 || reason != want {
@@ -104,6 +111,61 @@ func TestNoWayToTheUpstream(t *testing.T) {
 	if events := w.log.text(); strings.Contains(events, `"deny"`) || strings.Count(events, `"fail"`) != 4 {
 		t.Errorf("log:\n%s", events)
 	}
+}
+
+// A name that is not declared is not even a question to a nameserver, whatever is in its
+// labels.
+func TestNoQuestionForAnUndeclaredName(t *testing.T) {
+	t.Parallel()
+	asked := make(chan string, 100)
+	server := &dns.Server{Handler: dns.HandlerFunc(func(w dns.ResponseWriter, question *dns.Msg) {
+		asked <- question.Question[0].Name
+		_ = w.WriteMsg(new(dns.Msg).SetRcode(question, dns.RcodeNameError))
+	})}
+	resolver := startDNS(t, server)
+	p := https("a.test")
+	p.Hosts = append(p.Hosts, firewall.Host{Host: "deb.test", Port: 80, Scheme: firewall.HTTP, Mode: firewall.Plain})
+	w := newWorldWith(t, p, firewall.Config{Dialer: netguard.Dialer{Resolver: resolver}})
+	for _, host := range []string{
+		"c2VjcmV0IGRhdGEgaW4gYSBsYWJlbA.evil.test", "x.a.test", "a.test.evil.test", "deb.test.", "evil.test", "localhost",
+		strings.Repeat("a", 63) + ".a.test", strings.Repeat("a.", 126) + "a",
+	} {
+		_, _, _ = w.ask(connectTo(host + ":443"))
+		_, _, _ = w.ask("GET http://" + host + "/ HTTP/1.1\r\nHost: " + host + "\r\n\r\n")
+	}
+	if status, _, _ := w.ask(connectTo("a.test:443")); status != http.StatusBadGateway {
+		t.Errorf("a declared name: %d", status)
+	}
+	w.stop()
+	var names []string
+	for len(asked) > 0 {
+		names = append(names, <-asked)
+	}
+	if len(names) == 0 || slices.ContainsFunc(names, func(name string) bool { return name != "a.test." }) {
+		t.Errorf("asked for %q", names)
+	}
+}
+
+// startDNS runs a nameserver on the loopback.
+func startDNS(t *testing.T, server *dns.Server) netguard.Nameserver {
+	t.Helper()
+	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server.PacketConn = conn
+	served := make(chan error, 1)
+	go func() { served <- server.ActivateAndServe() }()
+	t.Cleanup(func() {
+		_ = conn.Close()
+		<-served
+	})
+	file := filepath.Join(t.TempDir(), "resolv.conf")
+	if err := os.WriteFile(file, []byte("nameserver 127.0.0.1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, port, _ := net.SplitHostPort(conn.LocalAddr().String())
+	return netguard.Nameserver{File: file, Port: port}
 }
 
 // A declared address needs no resolver, and TLS to it has no name (RFC 6066).

@@ -4,12 +4,13 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"net/netip"
 	"slices"
 
 	"github.com/goccy/go-yaml"
 )
 
-// The files of the config directory.
+// The inputs of the firewall.
 const (
 	PipelockFile = "pipelock.yaml"
 	RoutesFile   = "routes.json"
@@ -23,7 +24,10 @@ const nothingAllowed = "nothing-is-allowed.invalid"
 // itself, so that a long answer to a silent client would be cut.
 const tunnelSeconds = 86400
 
-const routesVersion = 1
+// perMinute is what both engines take of requests and new tunnels to one host.
+const perMinute = 100_000
+
+const routesVersion = 2
 
 // File is one rendered file.
 type File struct {
@@ -101,15 +105,15 @@ type sentry struct {
 	Enabled *bool `yaml:"enabled"`
 }
 
-// routesFile holds what pipelock's configuration cannot say: ports, schemes, and which
-// host may be private. The gate in front of either engine reads it.
+// routesFile holds what pipelock's configuration cannot say: ports, schemes, modes, and
+// which host may be private. The gate in front of either engine reads it.
 type routesFile struct {
 	Version int    `json:"version"`
 	Bottle  string `json:"bottle"`
 	Routes  []Host `json:"routes"`
 }
 
-// Render writes the config directory of a policy. It is pure: the same policy, in
+// Render writes the inputs of a policy. It is pure: the same policy, in
 // whatever order, gives the same bytes. A policy that is not valid is an error.
 //
 // An empty policy renders an allowlist with one name that cannot exist, and no routes.
@@ -137,7 +141,7 @@ func expectedPipelock(policy Policy) pipelockConfig {
 		Version: 1, Mode: "strict", Enforce: yes, APIAllowlist: policy.allowlist(),
 		FetchProxy: fetchProxy{
 			Listen: DefaultListen, TimeoutSeconds: 600,
-			Monitoring: monitoring{MaxURLLength: 4096, MaxRequestsPerMinute: 100000},
+			Monitoring: monitoring{MaxURLLength: maxURL, MaxRequestsPerMinute: perMinute},
 		},
 		ForwardProxy: forwardProxy{
 			Enabled: yes, MaxTunnelSeconds: tunnelSeconds, IdleTimeoutSeconds: tunnelSeconds, SNIVerification: yes,
@@ -151,17 +155,26 @@ func expectedPipelock(policy Policy) pipelockConfig {
 		MetricsListen:    "127.0.0.1:9990",
 		Sentry:           sentry{Enabled: no},
 	}
+	if opened := policy.Opened(); len(opened) > 0 {
+		config.SSRF = &ssrf{IPAllowlist: opened}
+	}
+	return config
+}
+
+// Opened is the addresses beyond the public ones that pipelock may dial for a policy, in
+// the order of the file: what routes open, and egress when there is a routed one.
+func (p Policy) Opened() []string {
 	var opened []string
-	for _, host := range policy.Hosts {
+	for _, host := range p.Hosts {
+		if host.Mode == Routed {
+			opened = append(opened, netip.PrefixFrom(DefaultEgress(), 32).String())
+		}
 		for _, prefix := range host.opened() {
 			opened = append(opened, prefix.String())
 		}
 	}
-	if len(opened) > 0 {
-		slices.Sort(opened)
-		config.SSRF = &ssrf{IPAllowlist: slices.Compact(opened)}
-	}
-	return config
+	slices.Sort(opened)
+	return slices.Compact(opened)
 }
 
 // allowlist is what pipelock sees of a policy: hosts, each once.

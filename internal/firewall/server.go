@@ -1,6 +1,7 @@
 package firewall
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,41 +9,49 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"bottle.internal/internal/boundedlisten"
+	"bottle.internal/internal/firewall/leak"
+	"bottle.internal/internal/journal"
+	"bottle.internal/internal/netguard"
+	"bottle.internal/internal/secret"
 )
 
-// Limits bound what one guest can hold open. Zero fields get the default.
+// Limits bound what one guest can hold open and send. Zero fields get the default.
 type Limits struct {
-	Conns     int           // accepted connections; default 512
-	Exchanges int           // requests and tunnels under way; default 256
-	Head      time.Duration // to receive a request head; default 10 s
-	KeepAlive time.Duration // between two requests of a connection; default 60 s
-	Hello     time.Duration // to receive a whole TLS client hello; default 10 s
-	Idle      time.Duration // without a byte in either direction; default as pipelock's
-	Stall     time.Duration // for one write of a plain answer; default 60 s
-	Headers   time.Duration // for the head of a plain answer; default 5 min
+	Conns       int           // accepted connections; default 512
+	Exchanges   int           // requests and tunnels under way; default 256
+	PerMinute   int           // requests and tunnels to one destination; default as in pipelock.yaml
+	HostBytes   int64         // out to one plain destination in a run; default 4 GiB
+	BottleBytes int64         // out to all destinations in a run; default 64 GiB
+	Head        time.Duration // to receive a request head; default 10 s
+	KeepAlive   time.Duration // between two requests of a connection; default 60 s
+	Hello       time.Duration // to receive a whole TLS client hello; default 10 s
+	Answer      time.Duration // for the upstream's first word to a hello; default 60 s
+	Idle        time.Duration // without a byte in either direction; default as in pipelock.yaml
+	Stall       time.Duration // for one write of an answer; default 60 s
+	Headers     time.Duration // for the head of a plain answer; default 5 min
+	Totals      time.Duration // between two reports of bytes; default 1 min
 }
 
 func (l Limits) withDefaults() Limits {
-	set := func(d *time.Duration, value time.Duration) {
-		if *d == 0 {
-			*d = value
-		}
-	}
-	if l.Conns == 0 {
-		l.Conns = 512
-	}
-	if l.Exchanges == 0 {
-		l.Exchanges = 256
-	}
-	set(&l.Head, 10*time.Second)
-	set(&l.KeepAlive, time.Minute)
-	set(&l.Hello, 10*time.Second)
-	set(&l.Idle, tunnelSeconds*time.Second)
-	set(&l.Stall, time.Minute)
-	set(&l.Headers, 5*time.Minute)
+	l.Conns = cmp.Or(l.Conns, 512)
+	l.Exchanges = cmp.Or(l.Exchanges, 256)
+	l.PerMinute = cmp.Or(l.PerMinute, perMinute)
+	l.HostBytes = cmp.Or(l.HostBytes, 4<<30)
+	l.BottleBytes = cmp.Or(l.BottleBytes, 64<<30)
+	l.Head = cmp.Or(l.Head, 10*time.Second)
+	l.KeepAlive = cmp.Or(l.KeepAlive, time.Minute)
+	l.Hello = cmp.Or(l.Hello, 10*time.Second)
+	l.Answer = cmp.Or(l.Answer, time.Minute)
+	l.Idle = cmp.Or(l.Idle, tunnelSeconds*time.Second)
+	l.Stall = cmp.Or(l.Stall, time.Minute)
+	l.Headers = cmp.Or(l.Headers, 5*time.Minute)
+	l.Totals = cmp.Or(l.Totals, time.Minute)
 	return l
 }
 
@@ -52,21 +61,25 @@ const maxHead = 16 << 10
 // Config is what a [Server] needs. Policy and Log are required by sense: the zero
 // Policy allows nothing, a nil Log drops the lines.
 type Config struct {
-	Policy   Policy
-	Resolver Resolver // nil: [SystemResolver]
-	Dial     DialFunc // nil: TCP
-	Log      io.Writer
-	Limits   Limits
-	Now      func() time.Time // nil: time.Now
+	Policy  Policy
+	Dialer  netguard.Dialer
+	Egress  netip.Addr // where routed hosts are served, each on its own port; default 127.0.0.2
+	Via     *Via       // nil: this engine does all by itself
+	Log     io.Writer
+	Limits  Limits
+	Secrets *leak.Scanner    // nil: one of its own
+	Now     func() time.Time // nil: time.Now
 }
 
 // Server is the builtin firewall engine. Make it with [NewServer].
 type Server struct {
 	policy    atomic.Pointer[Policy]
-	resolver  Resolver
-	dial      DialFunc
-	guard     *guard
-	journal   *journal
+	dialer    netguard.Dialer
+	egress    netip.Addr
+	via       *Via
+	journal   *journal.Journal[line]
+	meter     *meter
+	scanner   *leak.Scanner
 	limits    Limits
 	now       func() time.Time
 	transport *http.Transport
@@ -81,22 +94,22 @@ type Server struct {
 // NewServer refuses a policy that is not valid.
 func NewServer(config Config) (*Server, error) {
 	s := &Server{
-		resolver: config.Resolver, dial: config.Dial, now: config.Now,
-		guard: newGuard(), limits: config.Limits.withDefaults(), exchanges: map[*exchange]struct{}{},
-	}
-	if s.resolver == nil {
-		s.resolver = SystemResolver{}
-	}
-	if s.dial == nil {
-		s.dial = systemDial
+		dialer: config.Dialer, egress: config.Egress, via: config.Via, scanner: config.Secrets, now: config.Now,
+		limits: config.Limits.withDefaults(), exchanges: map[*exchange]struct{}{},
 	}
 	if s.now == nil {
 		s.now = time.Now
 	}
+	if !s.egress.IsValid() {
+		s.egress = DefaultEgress()
+	}
 	if config.Log == nil {
 		config.Log = io.Discard
 	}
-	s.journal = newJournal(config.Log, s.now)
+	if s.scanner == nil {
+		s.scanner = &leak.Scanner{}
+	}
+	s.journal, s.meter = journal.New[line](config.Log, s.now), newMeter(s.limits, s.now)
 	s.transport = s.newTransport()
 	if err := s.Reload(config.Policy); err != nil {
 		return nil, err
@@ -104,23 +117,29 @@ func NewServer(config Config) (*Server, error) {
 	return s, nil
 }
 
-// Reload replaces the policy at once for every request, and cuts what is under way and
-// no longer allowed. A policy that is not valid is refused and the old one stays.
+// Reload replaces the policy at once for every request, and cuts what is under way by a
+// route that is gone or has changed. A policy that is not valid is refused and the old
+// one stays.
 func (s *Server) Reload(policy Policy) error {
 	if err := policy.Validate(); err != nil {
 		return err
 	}
 	policy = policy.sorted()
-	s.policy.Store(&policy)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.policy.Store(&policy)
 	for e := range s.exchanges {
-		if !Decide(policy, e.method, e.target).Allow {
+		now := Decide(policy, e.method, e.target)
+		if e.decision.Allow && (!now.Allow || !now.Route.equal(e.decision.Route)) {
 			e.cancel(errRevoked)
 		}
 	}
 	return nil
 }
+
+// turnedAway is the answer to the connection after the last one.
+const turnedAway = "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Type: text/plain\r\n" +
+	"X-Bottle-Reason: too many connections\r\nContent-Length: 29\r\n\r\nbottle: too many connections\n"
 
 // Serve answers on listener until ctx ends, then closes the listener and every
 // connection and returns nil when all of them are gone. It is called once.
@@ -137,9 +156,11 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 		// Otherwise net/http itself answers "OPTIONS *" with 200.
 		DisableGeneralOptionsHandler: true,
 	}
-	s.journal.write(line{Event: eventReady, Listen: listener.Addr().String(), Routes: s.routes()})
+	s.journal.Write(line{Event: eventReady, Listen: listener.Addr().String(), Routes: s.routes()})
+	var background sync.WaitGroup
+	background.Go(func() { s.reportTotals(ctx) })
 	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
-	err := server.Serve(newBoundedListener(listener, s.limits.Conns))
+	err := server.Serve(&boundedlisten.Listener{Listener: listener, Slots: make(chan struct{}, s.limits.Conns), Answer: turnedAway})
 	cancel()
 	if !stop() {
 		err = nil // the caller ended it
@@ -149,7 +170,9 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	s.mu.Unlock()
 	_ = server.Close()
 	s.running.Wait()
-	s.journal.close()
+	background.Wait()
+	s.writeTotals()
+	s.journal.Close()
 	if err != nil && !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serving the firewall: %w", err)
 	}
@@ -161,25 +184,103 @@ func (s *Server) routes() *int {
 	return &n
 }
 
-// ServeHTTP implements [http.Handler]: it registers the exchange first and decides then,
-// so that a reload in between cannot be missed by both.
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	e, status := s.begin(r)
-	defer s.end(e)
-	policy := *s.policy.Load()
-	e.decision = Decide(policy, e.method, e.target)
-	switch {
-	case !e.decision.Allow:
-		s.refuse(w, e, e.decision)
-	case e.decision.Rule == RuleHealth:
-		s.health(w)
-	case status != "":
-		s.refuse(w, e, e.decision.refuse(RuleLimit, "%s", status))
-	case r.ContentLength != 0 || len(r.TransferEncoding) > 0:
-		s.refuse(w, e, e.decision.refuse(RuleBody, "%s: a body is not allowed on CONNECT and plain requests", e.decision.Route))
-	case e.method == http.MethodConnect:
-		s.connect(w, e)
-	default:
-		s.forward(w, r, e)
+func (s *Server) reportTotals(ctx context.Context) {
+	ticker := time.NewTicker(s.limits.Totals)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			s.writeTotals()
+		}
 	}
+}
+
+func (s *Server) writeTotals() {
+	for _, l := range s.meter.totals() {
+		s.journal.Write(l)
+	}
+}
+
+// ServeHTTP implements [http.Handler].
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	e, full := s.begin(r)
+	defer s.end(e)
+	// Whoever asks without reading the answers is not waited for.
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.limits.Stall))
+	hasBody := r.ContentLength != 0 || len(r.TransferEncoding) > 0
+	if e.decision.Rule == RuleHealth && !hasBody {
+		s.health(w, r)
+		return
+	}
+	if d, refused := s.judge(r, e, full, hasBody); refused {
+		s.refuse(w, e, d)
+		return
+	}
+	if e.method == http.MethodConnect {
+		s.connect(w, e)
+		return
+	}
+	s.forward(w, r, e)
+}
+
+// judge applies the rules that need more than the request line.
+func (s *Server) judge(r *http.Request, e *exchange, full string, hasBody bool) (Decision, bool) {
+	d := e.decision
+	if found, isSecret := s.secretIn(r, e); isSecret {
+		return found, true
+	}
+	switch {
+	case !d.Allow:
+		return d, true
+	case d.Rule == RuleHealth:
+		return d.refuse(RuleForm, "GET /health takes no body"), true
+	case hasBody:
+		return d.refuse(RuleBody, "%s: a body is not allowed on CONNECT and plain requests", d.Route), true
+	case full != "":
+		return d.refuse(RuleLimit, "%s", full), true
+	}
+	if err := e.spend(0); err != nil {
+		return d.refuse(RuleBudget, "%s: %v", d.Route, err), true
+	}
+	if !e.account.request() {
+		return d.refuse(RuleRate, "%s: %d requests in a minute are too many", d.Route, s.limits.PerMinute), true
+	}
+	return d, false
+}
+
+// maxSearched bounds the part of a target that is searched. A longer one is refused, and
+// less than this of it is logged.
+const maxSearched = 2 * maxURL
+
+// secretIn searches all that can be read of a request, refused ones too: they are logged.
+func (s *Server) secretIn(r *http.Request, e *exchange) (Decision, bool) {
+	target := e.target[:min(len(e.target), maxSearched)]
+	rule, err := s.scanner.Find(leak.Views(target)...)
+	where := "the target"
+	if err == nil && rule == "" {
+		where = "a header"
+		lines := []string{e.method}
+		for name, values := range r.Header {
+			for _, value := range values {
+				lines = append(lines, name+": "+value)
+			}
+		}
+		rule, err = s.scanner.Find(lines...)
+	}
+	d := e.decision
+	switch {
+	case err != nil:
+		d = d.refuse(RuleSecret, "%v", err)
+	case rule != "":
+		d = d.refuse(RuleSecret, "%s holds a secret (gitleaks: %s)", where, rule)
+	default:
+		return d, false
+	}
+	d.Target.Path, d.Target.Query, d.Hint = "", "", ""
+	if !e.decision.Allow { // the host is the agent's word too
+		d.Target.Host = secret.Redacted
+	}
+	return d, true
 }

@@ -53,7 +53,7 @@ func TestDenialTellsWhatToDo(t *testing.T) {
 func TestRefusedRequests(t *testing.T) {
 	t.Parallel()
 	p := https("a.test")
-	p.Hosts = append(p.Hosts, firewall.Host{Host: "deb.test", Port: 80, Scheme: firewall.HTTP})
+	p.Hosts = append(p.Hosts, firewall.Host{Host: "deb.test", Port: 80, Scheme: firewall.HTTP, Mode: firewall.Plain})
 	w := newWorld(t, p, firewall.Limits{})
 	for _, name := range []string{"a.test", "deb.test", "evil.test"} {
 		w.place(name, 443, loopback(t))
@@ -98,6 +98,51 @@ func TestRefusedRequests(t *testing.T) {
 	}
 	if dialed := w.dials(); len(dialed) != 0 {
 		t.Errorf("dialed %v", dialed)
+	}
+}
+
+// Nothing behind a refused CONNECT is read, however it came.
+func TestNothingFollowsARefusal(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, https("a.test"), firewall.Limits{})
+	w.place("a.test", 443, loopback(t))
+	for _, first := range []string{
+		connectTo("evil.test:443"),
+		"CONNECT a.test:443 HTTP/1.1\r\nHost: a.test\r\nContent-Length: 10\r\n\r\n",
+		"GET / HTTP/1.1\r\nHost: a.test\r\nConnection: keep-alive\r\n\r\n",
+		"GET /health HTTP/1.1\r\nHost: a.test\r\nContent-Length: 10\r\n\r\n",
+	} {
+		reader := bufio.NewReader(w.raw(first + connectTo("a.test:443")))
+		response, err := http.ReadResponse(reader, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.Copy(io.Discard, response.Body); err != nil || response.StatusCode == 200 || !response.Close {
+			t.Errorf("%.40q: %d, %v", first, response.StatusCode, err)
+		}
+		if rest, _ := io.ReadAll(reader); len(rest) != 0 {
+			t.Errorf("%.40q: then %q", first, rest)
+		}
+	}
+	if len(w.dials()) != 0 {
+		t.Errorf("dialed %v", w.dials())
+	}
+}
+
+// A client that asks and never reads is let go.
+func TestAnswersAreNotWaitedFor(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, https("a.test"), firewall.Limits{Stall: 50 * time.Millisecond, Conns: 1})
+	conn := w.raw("")
+	flood := []byte(strings.Repeat("GET /health HTTP/1.1\r\nHost: x\r\n\r\n", 1000))
+	for {
+		_, err := conn.Write(flood)
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Fatal("it is still waited for")
+		}
+		if err != nil {
+			return // cut
+		}
 	}
 }
 

@@ -7,6 +7,9 @@ import (
 	"net"
 	"sync/atomic"
 	"time"
+
+	"bottle.internal/internal/boundedlisten"
+	"bottle.internal/internal/firewall/clienthello"
 )
 
 const copyBuffer = 32 << 10
@@ -29,12 +32,11 @@ func (s *Server) splice(e *exchange, t *spliced) string {
 		_ = t.upstream.Close()
 	}
 	ends := make(chan string, 2)
-	go func() {
-		ends <- t.copyUp(pipe{dst: t.upstream, src: t.client, count: &e.up, touch: touch, broken: closeBoth})
-	}()
-	go func() {
-		ends <- pipe{dst: t.client, src: t.upstream, count: &e.down, touch: touch, broken: closeBoth}.run()
-	}()
+	answered := make(chan clienthello.Answer, 1)
+	up := pipe{dst: t.upstream, src: t.client, touch: touch, broken: closeBoth, spend: e.spend, count: e.sent}
+	down := pipe{dst: t.client, src: t.upstream, touch: touch, broken: closeBoth, count: e.received}
+	go func() { ends <- s.copyUp(e, up, t.hello, answered) }()
+	go func() { ends <- s.copyDown(e, down, answered) }()
 	timer := time.NewTimer(s.limits.Idle)
 	defer timer.Stop()
 	why, ended := "", e.ctx.Done()
@@ -66,28 +68,19 @@ func (s *Server) splice(e *exchange, t *spliced) string {
 const endClean = "both sides ended"
 
 func endOf(ctx context.Context) string {
-	cause := context.Cause(ctx)
-	if errors.Is(cause, errIdle) || errors.Is(cause, errRevoked) {
-		return cause.Error()
+	if why, ok := errors.AsType[ending](context.Cause(ctx)); ok {
+		return why.Error()
 	}
 	return "the firewall is closing"
-}
-
-// copyUp sends the hello first: it was read before the tunnel was known to be right.
-func (t *spliced) copyUp(p pipe) string {
-	if _, err := p.write(t.hello); err != nil {
-		p.broken()
-		return "the upstream went away"
-	}
-	return p.run()
 }
 
 // pipe is one direction.
 type pipe struct {
 	dst, src net.Conn
-	count    *atomic.Int64
 	touch    func()
 	broken   func()
+	spend    func(n int) error // asked before a write; may be nil
+	count    func(n int)
 }
 
 // run copies until src ends. A source that breaks takes the tunnel down; a destination
@@ -97,13 +90,13 @@ func (p pipe) run() string {
 	for {
 		n, err := p.src.Read(buffer)
 		if n > 0 {
-			if _, err := p.write(buffer[:n]); err != nil {
+			if err := p.write(buffer[:n]); err != nil {
 				return "one side stopped reading"
 			}
 		}
 		switch {
 		case errors.Is(err, io.EOF):
-			_ = closeWrite(p.dst)
+			_ = boundedlisten.CloseWrite(p.dst)
 			return endClean
 		case err != nil:
 			p.broken()
@@ -112,9 +105,14 @@ func (p pipe) run() string {
 	}
 }
 
-func (p pipe) write(data []byte) (int, error) {
+func (p pipe) write(data []byte) error {
+	if p.spend != nil {
+		if err := p.spend(len(data)); err != nil {
+			return err
+		}
+	}
 	n, err := p.dst.Write(data)
-	p.count.Add(int64(n))
+	p.count(n)
 	p.touch()
-	return n, err
+	return err
 }

@@ -4,27 +4,35 @@ import (
 	"context"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"bottle.internal/internal/firewall/clienthello"
+	"bottle.internal/internal/journal"
 )
 
 // inBubble splices two pipes in a bubble of its own time, so that a day of silence takes no
 // time. Client and upstream are the far ends.
 func inBubble(t *testing.T, idle time.Duration, use func(e *exchange, client, upstream net.Conn)) (why string, e *exchange) {
 	t.Helper()
-	s := &Server{limits: Limits{Idle: idle}}
+	limits := Limits{Idle: idle}.withDefaults()
+	s := &Server{limits: limits}
 	client, near := net.Pipe()
 	upstream, far := net.Pipe()
-	e = &exchange{}
+	e = &exchange{account: newMeter(limits, time.Now).open(Host{})}
 	e.ctx, e.cancel = context.WithCancelCause(t.Context())
 	defer e.cancel(nil)
 	done := make(chan string)
 	go func() { done <- s.splice(e, &spliced{client: near, upstream: far, hello: []byte("hello")}) }()
 	if _, err := io.ReadFull(upstream, make([]byte, 5)); err != nil {
+		t.Fatal(err)
+	}
+	answer := slices.Concat([]byte{22, 3, 3, 0, 38, 2, 0, 0, 34, 3, 3}, make([]byte, 32))
+	go func() { _, _ = upstream.Write(answer) }()
+	if _, err := io.ReadFull(client, make([]byte, len(answer))); err != nil {
 		t.Fatal(err)
 	}
 	use(e, client, upstream)
@@ -55,7 +63,7 @@ func TestSilentSideIsNotIdle(t *testing.T) {
 					}
 				}
 			})
-			if why != "it was idle for too long" || e.up.Load()+e.down.Load() != 3605 {
+			if why != "it was idle for too long" || e.up.Load()+e.down.Load() != 3605+43 {
 				t.Errorf("%s, %d up, %d down", why, e.up.Load(), e.down.Load())
 			}
 		})
@@ -131,41 +139,27 @@ func TestJournalSuppressesFloods(t *testing.T) {
 	t.Parallel()
 	var out strings.Builder
 	now := time.Unix(1000, 0)
-	j := newJournal(&out, func() time.Time { return now })
+	j := journal.New[line](&out, func() time.Time { return now })
 	for range 60 {
-		j.write(line{Event: eventDeny})
+		j.Write(line{Event: eventDeny})
 	}
-	j.write(line{Event: eventAllow})
+	j.Write(line{Event: eventAllow})
+	j.Write(line{Event: eventDeny, Rule: RuleSecret}) // a flood of others cannot hide it
 	for range 5 {
-		j.write(line{Event: eventDeny})
+		j.Write(line{Event: eventDeny})
 	}
 	now = now.Add(time.Second)
 	for range 12 {
-		j.write(line{Event: eventDeny})
+		j.Write(line{Event: eventDeny})
 	}
-	j.close()
+	j.Close()
 	text := out.String()
-	if denies := strings.Count(text, `"deny"`); denies != 50+10 {
+	if denies := strings.Count(text, `"deny"`); denies != 50+1+10 {
 		t.Errorf("%d denials were written", denies)
 	}
 	if !strings.Contains(text, `{"time":"1970-01-01T00:16:40Z","event":"suppressed","reason":"denials came too fast to write each","count":10}`+"\n"+
 		`{"time":"1970-01-01T00:16:40Z","event":"allow"}`) ||
 		!strings.Contains(text, `"count":5}`) || !strings.HasSuffix(text, `"count":2}`+"\n") {
 		t.Error(text)
-	}
-}
-
-func TestPrintable(t *testing.T) {
-	t.Parallel()
-	for text, want := range map[string]string{
-		"plain text":       "plain text",
-		"a\r\nb\t\x1b[2J":  `a\r\nb\t\x1b[2J`,
-		`"q" \`:            `"q" \\`,
-		"\u202e\u009b\xff": `\u202e\u009b\xff`,
-		"0123456789abc":    "0123456789...",
-	} {
-		if got := printable(text, 10); got != want && printable(text, 100) != want {
-			t.Errorf("printable(%q) = %q, want %q", text, got, want)
-		}
 	}
 }

@@ -42,8 +42,11 @@ const (
 	messageHello    = 1
 
 	extServerName = 0
-	// extECH hides the real server name behind the visible one (RFC 9849).
-	extECH = 0xfe0d
+	// extECH hides the real server name behind the visible one (RFC 9849); extESNI and the
+	// numbers from firstECH on are what its drafts used.
+	extECH   = 0xfe0d
+	firstECH = 0xfe08
+	extESNI  = 0xffce
 )
 
 // Hello is what a client said first.
@@ -163,12 +166,12 @@ func (h *Hello) parseExtensions(extensions cursor) error {
 			return TwoSame
 		}
 		seen[kind] = true
-		switch kind {
-		case extServerName:
+		switch {
+		case kind == extServerName:
 			if err := h.parseServerName(data); err != nil {
 				return err
 			}
-		case extECH:
+		case kind >= firstECH && kind <= extECH, kind == extESNI:
 			h.Encrypted = true
 		}
 	}
