@@ -1,0 +1,67 @@
+package gitgate
+
+import "time"
+
+// Events of the log.
+const (
+	eventReady      = "ready"
+	eventReload     = "reload"
+	eventDeny       = "deny"       // a request that is not for us; may be suppressed
+	eventFetch      = "fetch"      // the agent fetches, or asks what there is
+	eventRefresh    = "refresh"    // the mirror was compared with the upstream
+	eventPushAllow  = "push-allow" // written after the upstream took it
+	eventPushStart  = "push-start" // written before the first byte goes to the upstream
+	eventPushDeny   = "push-deny"
+	eventApproval   = "approval"
+	eventSuppressed = "suppressed"
+)
+
+// line is one JSON line. It has no place for content, a header or a query.
+type line struct {
+	Time     time.Time `json:"time"`
+	Event    string    `json:"event"`
+	Push     uint64    `json:"push,omitempty"`
+	Remote   string    `json:"remote,omitempty"`
+	Refs     []refLine `json:"refs,omitempty"`
+	Commits  *int      `json:"commits,omitempty"`
+	Objects  int       `json:"objects,omitempty"`
+	Bytes    int64     `json:"bytes,omitempty"`
+	Rule     string    `json:"rule,omitempty"`
+	Commit   string    `json:"commit,omitempty"`
+	Path     string    `json:"path,omitempty"`
+	Line     int       `json:"line,omitempty"`
+	Decision string    `json:"decision,omitempty"`
+	Changed  *bool     `json:"changed,omitempty"`
+	Method   string    `json:"method,omitempty"`
+	Status   int       `json:"status,omitempty"`
+	Reason   string    `json:"reason,omitempty"`
+	Millis   *float64  `json:"duration_ms,omitempty"`
+	Count    int       `json:"count,omitempty"`
+	Listen   string    `json:"listen,omitempty"`
+	Remotes  *int      `json:"remotes,omitempty"`
+	Problem  string    `json:"problem,omitempty"`
+}
+
+// refLine is one ref of a push.
+type refLine struct {
+	Ref string `json:"ref"`
+	Old string `json:"old"`
+	New string `json:"new"`
+}
+
+// At implements [journal.Line].
+func (l line) At(now time.Time) line {
+	l.Time = now
+	return l
+}
+
+// Bucket implements [journal.Line]: requests that are not for us and fetches are held back;
+// everything about a push is written.
+func (l line) Bucket() (name string, limited bool) {
+	return "", l.Event == eventDeny || l.Event == eventFetch
+}
+
+// Suppressed implements [journal.Line].
+func (line) Suppressed(_ string, count int) line {
+	return line{Event: eventSuppressed, Count: count, Reason: "lines came too fast to write each"}
+}
