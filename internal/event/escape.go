@@ -38,7 +38,8 @@ func SafeText(text string) string {
 }
 
 // unsafeRune also answers yes to U+FFFD, which is what a bad byte decodes to: the
-// caller has to look at the bytes then. Cf holds the zero-width and bidi characters.
+// caller has to look at the bytes then. Cf holds the zero-width and bidi characters, and
+// the default ignorable ones beside it are fillers that take no place either.
 func unsafeRune(r rune) bool {
 	switch r {
 	case '\n', '\t':
@@ -46,5 +47,5 @@ func unsafeRune(r rune) bool {
 	case utf8.RuneError:
 		return true
 	}
-	return unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp)
+	return unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp, unicode.Other_Default_Ignorable_Code_Point)
 }

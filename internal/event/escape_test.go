@@ -24,6 +24,8 @@ func TestSafeText(t *testing.T) {
 		{"bidi override", "ab\u202egpj.exe", `ab\u202egpj.exe`},
 		{"bidi isolate", "\u2066\u2069", `\u2066\u2069`},
 		{"zero width", "a\u200b\u200d\ufeffb", `a\u200b\u200d\ufeffb`},
+		{"fillers", "\u3164\u115f\u034f\uffa0", `\u3164\u115f\u034f\uffa0`},
+		{"emoji with a variation stay", "\u2764\ufe0f", "\u2764\ufe0f"},
 		{"line separators", "\u2028\u2029", `\u2028\u2029`},
 		{"tag character", "\U000e0041", `\U000e0041`},
 		{"bad UTF-8", "a\xffb\xc3", `a\xffb\xc3`},
@@ -48,7 +50,7 @@ func FuzzSafeText(f *testing.F) {
 			t.Fatalf("SafeText(%q) = %q is not UTF-8", in, out)
 		}
 		for _, r := range out {
-			if r != '\n' && r != '\t' && unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) {
+			if r != '\n' && r != '\t' && unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp, unicode.Other_Default_Ignorable_Code_Point) {
 				t.Fatalf("SafeText(%q) = %q lets %U through", in, out, r)
 			}
 		}

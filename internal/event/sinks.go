@@ -153,12 +153,13 @@ func (j *JSON) Send(_ context.Context, e Event) {
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	_, _ = io.WriteString(j.w, asciiControls(string(raw))+"\n")
+	_, _ = io.WriteString(j.w, SafeJSON(string(raw))+"\n")
 }
 
-// asciiControls writes what a terminal could obey as \u escapes, which a JSON reader
-// turns back: nothing is lost. Bad bytes are gone already, Marshal replaced them.
-func asciiControls(raw string) string {
+// SafeJSON writes what a terminal could obey as \u escapes, which a JSON reader turns
+// back: nothing is lost. raw is an encoder's output, so bad bytes are gone already and a
+// newline or tab is between values.
+func SafeJSON(raw string) string {
 	if !strings.ContainsFunc(raw, unsafeRune) {
 		return raw
 	}
