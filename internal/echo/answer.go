@@ -26,12 +26,14 @@ type reply struct {
 	Host       string     `json:"host"`
 	Path       string     `json:"path"` // without the query
 	Headers    []string   `json:"headers"`
+	Credential string     `json:"credential,omitempty"` // how it compares with the expected one
 	BodyBytes  int64      `json:"body_bytes"`
 }
 
 type readyLine struct {
 	Event  string `json:"event"`
 	Listen string `json:"listen"`
+	Git    string `json:"git,omitempty"` // where ssh listens
 }
 
 // reporter writes JSON lines whole.
@@ -50,13 +52,14 @@ func (r *reporter) write(value any) {
 	_, _ = r.out.Write(append(data, '\n'))
 }
 
-func answer(w http.ResponseWriter, r *http.Request, report *reporter) {
+func (u *upstream) answer(w http.ResponseWriter, r *http.Request) {
 	size, err := io.Copy(io.Discard, http.MaxBytesReader(w, r.Body, maxBody))
 	said := describe(r, size)
+	said.Credential = u.credentials.compare(said.ServerName, r.Header)
 	now := time.Now().UTC()
 	logged := said
 	logged.Event, logged.Time = "request", &now
-	report.write(logged)
+	u.report.write(logged)
 
 	header := w.Header()
 	header.Set("Cache-Control", "no-store")
@@ -74,6 +77,9 @@ func answer(w http.ResponseWriter, r *http.Request, report *reporter) {
 	header.Set("Content-Type", "text/plain; charset=utf-8")
 	_, _ = fmt.Fprintf(w, "%s\nrequest: %s %s over %s, body of %d bytes\nhost: %s\nheader names: %s\n",
 		said.Message, said.Method, said.Path, said.Proto, said.BodyBytes, said.Host, strings.Join(said.Headers, ", "))
+	if said.Credential != "" {
+		_, _ = fmt.Fprintf(w, "credential: %s\n", said.Credential)
+	}
 }
 
 // describe keeps to printable ASCII: the text ends on somebody's terminal.

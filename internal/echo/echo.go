@@ -1,62 +1,43 @@
-// Package echo is a tiny HTTPS upstream for the demo and for tests: it tells whoever
-// asks what it was asked, so that a reader sees that a request arrived, and as what.
+// Package echo is a tiny upstream for the demo and for tests, of two halves. Over HTTPS it
+// tells whoever asks what it was asked, so that a reader sees that a request arrived, and
+// as what. Over ssh it holds small git repositories.
 //
-// It says names of headers but never their values, keeps nothing, and bounds what one
-// client can make it do. Its certificate and key come on stdin and are on no disk.
+// It keeps these invariants:
+//   - It says names of headers, never their values. A credential that it expects is known
+//     to it by its hash only; it says whether the real one came.
+//   - Its keys come on stdin and are on no disk. Repositories are in a temporary directory
+//     that is removed at the end.
+//   - ssh runs two commands on the named repositories for one key, and nothing else.
+//   - What one client can make it do is bounded in size, number and time.
 package echo
 
 import (
 	"context"
 	"crypto/tls"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"golang.org/x/net/netutil"
-
-	"bottle.internal/internal/secret"
+	"golang.org/x/sync/errgroup"
 )
 
 const (
-	maxBootstrap = 64 << 10
-	maxHead      = 16 << 10
-	maxBody      = 1 << 20
-	maxConns     = 256
-	timeout      = 30 * time.Second
-	grace        = 500 * time.Millisecond
+	maxHead  = 16 << 10
+	maxBody  = 1 << 20
+	maxConns = 256
+	timeout  = 30 * time.Second
+	grace    = 500 * time.Millisecond
 )
 
-// Bootstrap is the one JSON value that the program reads from stdin.
-type Bootstrap struct {
-	Listen string // such as ":443"
-	Cert   []byte // PEM
-	Key    secret.Value
-}
-
-// Stdin is what [Main] reads. The key is in it in clear, so that it has no other place
-// than the program's stdin; fmt and encoding/json keep it redacted.
-func (b Bootstrap) Stdin() ([]byte, error) {
-	data, err := json.Marshal(bootstrapWire{Listen: b.Listen, Cert: string(b.Cert), Key: b.Key.Reveal()})
-	if err != nil {
-		return nil, fmt.Errorf("writing the bootstrap: %w", err)
-	}
-	return append(data, '\n'), nil
-}
-
-type bootstrapWire struct {
-	Listen string `json:"listen"`
-	Cert   string `json:"cert"`
-	Key    string `json:"key"`
-}
-
 // Main is the program `bundle echo`: one bootstrap from stdin, a ready line on stdout,
-// then one JSON line per request, until ctx ends. It returns 0, or 1 after one problem
-// line on stderr, or 2 for arguments, of which it takes none.
+// then one JSON line per request and git command, until ctx ends. It returns 0, or 1
+// after one problem line on stderr, or 2 for arguments, of which it takes none.
 func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	if len(args) > 0 {
 		_, _ = fmt.Fprintf(stderr, "bundle echo: unexpected argument %q\n", args[0])
@@ -70,48 +51,57 @@ func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io
 }
 
 func run(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
-	boot, err := readBootstrap(stdin)
+	u, boot, err := parseBootstrap(stdin)
 	if err != nil {
 		return err
 	}
-	cert, err := tls.X509KeyPair([]byte(boot.Cert), []byte(boot.Key))
-	if err != nil {
-		return errors.New("reading the bootstrap: cert and key are no pair of PEM blocks")
-	}
+	u.report = &reporter{out: stdout}
 	var config net.ListenConfig
 	listener, err := config.Listen(ctx, "tcp", boot.Listen)
 	if err != nil {
 		return fmt.Errorf("listening on %s: %w", boot.Listen, err)
 	}
-	return serve(ctx, listener, cert, &reporter{out: stdout})
+	defer func() { _ = listener.Close() }()
+	ready := readyLine{Event: "ready", Listen: listener.Addr().String()}
+	group, ctx := errgroup.WithContext(ctx)
+	if boot.Git != nil {
+		server, err := newGitServer(ctx, *boot.Git, u.report)
+		if err != nil {
+			return err
+		}
+		defer server.close()
+		ready.Git = server.listener.Addr().String()
+		group.Go(func() error { return server.serve(ctx) })
+	}
+	u.report.write(ready)
+	group.Go(func() error { return u.serve(ctx, listener) })
+	return group.Wait()
 }
 
-func readBootstrap(stdin io.Reader) (bootstrapWire, error) {
-	var boot bootstrapWire
-	// One value, not the whole of stdin: the other end may stay open.
-	decoder := json.NewDecoder(io.LimitReader(stdin, maxBootstrap))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&boot); err != nil {
-		return boot, errors.New("reading the bootstrap: it is not one JSON value of listen, cert and key")
-	}
-	if boot.Listen == "" || boot.Cert == "" || boot.Key == "" {
-		return boot, errors.New("reading the bootstrap: listen, cert and key are all needed")
-	}
-	return boot, nil
+// upstream is the HTTPS half.
+type upstream struct {
+	certs       map[string]*tls.Certificate // by server name
+	credentials credentials
+	report      *reporter
 }
 
-func serve(ctx context.Context, listener net.Listener, cert tls.Certificate, report *reporter) error {
+// certificate answers for the names that have one and refuses the handshake of others.
+func (u *upstream) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+	if cert := u.certs[strings.ToLower(hello.ServerName)]; cert != nil {
+		return cert, nil
+	}
+	return nil, errors.New("no certificate for this name")
+}
+
+func (u *upstream) serve(ctx context.Context, listener net.Listener) error {
 	server := &http.Server{
-		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { answer(w, r, report) }),
-		TLSConfig: &tls.Config{
-			Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"},
-		},
+		Handler:     http.HandlerFunc(u.answer),
+		TLSConfig:   &tls.Config{GetCertificate: u.certificate, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}},
 		ReadTimeout: timeout, ReadHeaderTimeout: timeout, WriteTimeout: timeout, IdleTimeout: timeout,
 		MaxHeaderBytes:               maxHead,
 		ErrorLog:                     log.New(io.Discard, "", 0),
 		DisableGeneralOptionsHandler: true,
 	}
-	report.write(readyLine{Event: "ready", Listen: listener.Addr().String()})
 	served := make(chan error, 1)
 	go func() { served <- server.ServeTLS(netutil.LimitListener(listener, maxConns), "", "") }()
 	select {

@@ -20,6 +20,7 @@ import (
 
 	"bottle.internal/internal/ca"
 	"bottle.internal/internal/echo"
+	"bottle.internal/internal/secret"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -27,24 +28,42 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // running is an echo upstream that serves; lines are what it prints.
 type running struct {
 	addr  string
+	git   string
 	lines chan string
 	last  string
 	roots *x509.CertPool
 }
 
+// token is the credential that api.bottle.test expects.
+const token = "0123456789abcdef"
+
 func start(t *testing.T) *running {
+	t.Helper()
+	return startWith(t, nil)
+}
+
+func startWith(t *testing.T, git *echo.Git) *running {
 	t.Helper()
 	authority, err := ca.New("test", time.Hour, time.Now(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	leaf, err := authority.Leaf("echo.bottle.test")
+	boot := echo.Bootstrap{Listen: "127.0.0.1:0", Git: git, Credentials: map[string]echo.Credential{
+		"api.bottle.test": echo.Expect("Authorization", secret.New("Bearer "+token)),
+	}}
+	for _, host := range []string{"echo.bottle.test", "api.bottle.test"} {
+		leaf, err := authority.Leaf(host)
+		if err != nil {
+			t.Fatal(err)
+		}
+		boot.Certs = append(boot.Certs, echo.Cert{Cert: leaf.CertPEM, Key: leaf.KeyPEM})
+	}
+	input, err := boot.Stdin()
 	if err != nil {
 		t.Fatal(err)
 	}
-	boot, err := echo.Bootstrap{Listen: "127.0.0.1:0", Cert: leaf.CertPEM, Key: leaf.KeyPEM}.Stdin()
-	if err != nil {
-		t.Fatal(err)
+	if bytes.Contains(input, []byte(token)) {
+		t.Error("the upstream is told the credential itself")
 	}
 	// Stdin stays open, as the engine's attached stream does.
 	stdin, feed := io.Pipe()
@@ -56,7 +75,7 @@ func start(t *testing.T) *running {
 		code <- echo.Main(ctx, nil, stdin, stdout, &stderr)
 		_ = stdout.Close()
 	}()
-	if _, err := feed.Write(boot); err != nil {
+	if _, err := feed.Write(input); err != nil {
 		t.Fatal(err)
 	}
 	r := &running{lines: make(chan string, 16), roots: x509.NewCertPool()}
@@ -73,12 +92,12 @@ func start(t *testing.T) *running {
 			t.Errorf("exit %d, %q", got, stderr.String())
 		}
 	})
-	var ready struct{ Event, Listen string }
+	var ready struct{ Event, Listen, Git string }
 	r.line(t, &ready)
 	if ready.Event != "ready" {
 		t.Fatalf("first line: %+v", ready)
 	}
-	r.addr = ready.Listen
+	r.addr, r.git = ready.Listen, ready.Git
 	return r
 }
 
@@ -118,6 +137,7 @@ type said struct {
 	Path       string
 	Headers    []string
 	Message    string
+	Credential string
 	BodyBytes  int `json:"body_bytes"`
 }
 
@@ -224,27 +244,65 @@ func TestTextIsPlain(t *testing.T) {
 	}
 }
 
-func TestMainRefuses(t *testing.T) {
+// TestCredential: the answer says whether the real credential came, and shows none.
+func TestCredential(t *testing.T) {
 	t.Parallel()
-	const broken = "bundle echo: reading the bootstrap: it is not one JSON value of listen, cert and key\n"
-	for _, test := range []struct {
-		args  []string
-		stdin string
-		code  int
-		want  string
-	}{
-		{[]string{"x"}, "", 2, "bundle echo: unexpected argument \"x\"\n"},
-		{nil, "", 1, broken},
-		{nil, "{", 1, broken},
-		{nil, `{"listen":":0","cert":"c","key":"k","more":1}`, 1, broken},
-		{nil, `{"listen":"` + strings.Repeat(":", 70000) + `"}`, 1, broken},
-		{nil, `{"listen":":0"}`, 1, "bundle echo: reading the bootstrap: listen, cert and key are all needed\n"},
-		{nil, `{"listen":":0","cert":"c","key":"s3cret"}`, 1, "bundle echo: reading the bootstrap: cert and key are no pair of PEM blocks\n"},
+	r := start(t)
+	client := r.client(t, false)
+	for _, test := range []struct{ host, value, want string }{
+		{"api.bottle.test", "Bearer " + token, "the real one"},
+		{"api.bottle.test", "Bearer bottle-placeholder", "another one"},
+		{"api.bottle.test", "bearer " + token, "another one"}, // the whole value counts
+		{"api.bottle.test", token, "another one"},
+		{"api.bottle.test", "", "none"},
+		{"echo.bottle.test", "Bearer " + token, ""}, // it expects none
 	} {
-		var stdout, stderr bytes.Buffer
-		code := echo.Main(t.Context(), test.args, strings.NewReader(test.stdin), &stdout, &stderr)
-		if code != test.code || stderr.String() != test.want || stdout.Len() != 0 {
-			t.Errorf("%.60s: %d %q %q", test.stdin, code, stdout.String(), stderr.String())
+		header := map[string]string{}
+		if test.value != "" {
+			header["Authorization"] = test.value
+		}
+		body := get(t, client, "GET", "https://"+test.host+"/v1/", header, "")
+		var logged said
+		r.line(t, &logged)
+		want := ""
+		if test.want != "" {
+			want = "\ncredential: " + test.want + "\n"
+		}
+		if logged.Credential != test.want || !strings.HasSuffix(body, want) || strings.Contains(body, "credential:") != (want != "") {
+			t.Errorf("%s %q: logged %q, answered\n%s", test.host, test.value, logged.Credential, body)
+		}
+		if strings.Contains(body+r.last, token) || strings.Contains(body+r.last, "placeholder") {
+			t.Errorf("a value came back: %s %s", r.last, body)
+		}
+	}
+	// Two values are not the real one, whatever the first is.
+	request, err := http.NewRequestWithContext(t.Context(), "GET", "https://api.bottle.test/", http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header["Authorization"] = []string{"Bearer " + token, "x"}
+	response, err := client.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = response.Body.Close()
+	var logged said
+	if r.line(t, &logged); logged.Credential != "another one" {
+		t.Errorf("two values: %+v", logged)
+	}
+}
+
+// TestNames: a name without a certificate gets no handshake.
+func TestNames(t *testing.T) {
+	t.Parallel()
+	r := start(t)
+	for name, want := range map[string]bool{"echo.bottle.test": true, "API.bottle.test": true, "unlisted.bottle.test": false, "": false} {
+		conn, err := tls.Dial("tcp", r.addr, &tls.Config{ServerName: name, InsecureSkipVerify: true})
+		if (err == nil) != want {
+			t.Errorf("%q: %v", name, err)
+		}
+		if err == nil {
+			_ = conn.Close()
 		}
 	}
 }
