@@ -3,7 +3,6 @@ package manifest
 import (
 	"fmt"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -110,7 +109,7 @@ func checkEcho(at place, text string) (string, bool) {
 	if p := notAHost(text); p != "" {
 		problem = p
 	}
-	if problem == "" && !strings.HasSuffix(host, ".test") {
+	if problem == "" && !mayBeEcho(host) {
 		problem = fmt.Sprintf("%q must end in .test: the echo container may not stand in for a real host", text)
 	}
 	if problem != "" {
@@ -118,6 +117,8 @@ func checkEcho(at place, text string) (string, bool) {
 	}
 	return host, problem == ""
 }
+
+func mayBeEcho(host string) bool { return strings.HasSuffix(host, ".test") }
 
 func readResources(t *table, r *Resources) {
 	if t == nil {
@@ -172,18 +173,4 @@ func sizeText(mib int) string {
 		return fmt.Sprintf("%dGiB", mib>>10)
 	}
 	return fmt.Sprintf("%dMiB", mib)
-}
-
-// forges are hosts where an HTTPS request can change a repository, past the git gate.
-func isForge(host string, remotes []Remote) bool {
-	known := []string{
-		"api.bitbucket.org", "api.github.com", "bitbucket.org", "codeberg.org", "dev.azure.com",
-		"gist.github.com", "git.sr.ht", "github.com", "gitlab.com", "uploads.github.com",
-	}
-	if slices.Contains(known, host) {
-		return true
-	}
-	return slices.ContainsFunc(remotes, func(r Remote) bool {
-		return host == r.Upstream.Host || host == "api."+r.Upstream.Host
-	})
 }

@@ -103,39 +103,3 @@ func mergeUser(base, child *GitUser) *GitUser {
 	}
 	return &merged
 }
-
-// checkBottle holds what the parts of a whole bottle demand of each other.
-func checkBottle(raw *rawBottle, b Bottle) {
-	if len(b.Remotes) > 0 {
-		for _, route := range b.Routes {
-			checkForge(raw, b, route)
-		}
-	}
-	for _, route := range b.Routes {
-		if slices.Contains(b.Echo, route.Host) && !route.Private && route.AllowPrivate == nil {
-			route.at.bad(`%s is an echo name, and those have private addresses; add address = "private"`, route.Host)
-		}
-	}
-	if user := b.GitUser; user != nil && (user.Name == "" || user.Email == "") {
-		at := raw.at
-		at.field = joinField(at.field, "git") + ".user"
-		at.bad("needs both name and email")
-	}
-}
-
-// checkForge refuses a way around the git gate: writing to a forge over HTTPS.
-func checkForge(raw *rawBottle, b Bottle, route Route) {
-	readsOnly := route.Methods != nil && !slices.ContainsFunc(route.Methods, func(m string) bool { return m != "GET" && m != "HEAD" })
-	if !isForge(route.Host, b.Remotes) || readsOnly || route.BypassesGitGate {
-		return
-	}
-	if route.Methods == nil && route.Paths != nil {
-		return // without methods, a routed host may only be read
-	}
-	at := route.at
-	if !raw.declared["egress.routes"] {
-		at = raw.at // the route is inherited; this bottle's remotes make it a problem
-	}
-	at.bad("%s can change repositories over HTTPS, past the git gate of git.remotes; "+
-		`allow only methods = ["GET", "HEAD"], or accept it with bypasses_git_gate = true`, route.Host)
-}

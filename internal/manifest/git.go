@@ -23,7 +23,7 @@ var (
 
 // readRemote reads one [[bottles.X.git.remotes]].
 func readRemote(t *table) (Remote, bool) {
-	remote := Remote{at: t.place}
+	remote := Remote{at: t.place, head: t.place}
 	problems := len(t.src.out.list)
 	if name, ok := t.required("name", `name = "app"`); ok {
 		if err := names.Validate(name); err != nil {
@@ -38,16 +38,43 @@ func readRemote(t *table) (Remote, bool) {
 			t.bad("upstream", "%s", problem)
 		}
 	}
-	remote.IdentityFile, _ = t.required("identity_file", `identity_file = "~/.ssh/deploy_key"`)
-	if key, ok := t.required("known_host_key", "without it nothing is forwarded; print it with: ssh-keyscan HOST"); ok {
-		remote.KnownHostKey = key
-		if problem := checkHostKey(key, remote.Upstream); problem != "" {
-			t.bad("known_host_key", "%s", problem)
-		}
-	}
+	readRemoteKeys(t, &remote)
+	remote.Private, remote.AllowPrivate = readPrivate(t)
 	remote.Push = readPush(t.table("push"))
 	t.done()
 	return remote, len(t.src.out.list) == problems
+}
+
+// readRemoteKeys reads what a remote is reached with. Whether an upstream in .test may go
+// without is known only with all the echo names, so checkEchoRemote asks again.
+func readRemoteKeys(t *table, remote *Remote) {
+	remote.IdentityFile, _ = t.text("identity_file")
+	remote.KnownHostKey, _ = t.text("known_host_key")
+	if !mayBeEcho(remote.Upstream.Host) {
+		for _, key := range remoteKeys() {
+			if !t.has(key.name) {
+				t.place.bad("%s is missing: %s", key.name, key.what)
+			}
+		}
+	}
+	if remote.KnownHostKey == "" {
+		return
+	}
+	if problem := checkHostKey(remote.KnownHostKey, remote.Upstream); problem != "" {
+		t.bad("known_host_key", "%s", problem)
+	}
+}
+
+type remoteKey struct {
+	name, what string
+	of         func(Remote) string
+}
+
+func remoteKeys() []remoteKey {
+	return []remoteKey{
+		{"identity_file", `identity_file = "~/.ssh/deploy_key"`, func(r Remote) string { return r.IdentityFile }},
+		{"known_host_key", "without it nothing is forwarded; print it with: ssh-keyscan HOST", func(r Remote) string { return r.KnownHostKey }},
+	}
 }
 
 // parseUpstream accepts ssh:// URLs only: that is what the git gate forwards over.

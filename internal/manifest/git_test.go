@@ -2,6 +2,7 @@ package manifest_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -40,11 +41,16 @@ func TestRemotes(t *testing.T) {
 		{"push", `{ branches = ["a..b"] }`, `6: .push.branches[0]: "a..b" is not a branch pattern such as "bottle/*" or "bottle/<identity>/*"`},
 		{"push", `{ branches = ["-f"] }`, `6: .push.branches[0]: "-f" is not a branch pattern such as "bottle/*" or "bottle/<identity>/*"`},
 		{"push", `{ protect = ["../x"] }`, `6: .push.protect[0]: "../x" is not a path pattern such as ".github/workflows/**"`},
+		{"address", `"private"`, ""},
+		{"address", `"public"`, `6: .address: must be "private" (any private address), not "public"; name single ranges with allow_private`},
+		{"allow_private", `["10.1.0.0/16"]`, ""},
+		{"allow_private", `[]`, `6: .allow_private: is an empty list; leave it out or name something`},
+		{"allow_private", `["127.0.0.0/8"]`, `6: .allow_private[0]: "127.0.0.0/8" is not within 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, 100.64.0.0/10 or fc00::/7; public addresses need no entry, others are never allowed`},
 		{"push", `{ force = true }`, `6: .push.force: unknown key; known here: approve, branches, protect`},
 	} {
 		manifest := remote
-		if test.field == "push" {
-			manifest += "push = " + test.value + "\n"
+		if test.field == "push" || strings.HasSuffix(test.field, "private") || test.field == "address" {
+			manifest += test.field + " = " + test.value + "\n"
 		} else {
 			manifest = replaceField(remote, test.field, test.value)
 		}
@@ -82,6 +88,43 @@ func TestRemotesNeedTheirKeys(t *testing.T) {
 	})
 }
 
+// TestEchoRemotes: the keys of a remote are left out exactly where the launch makes them.
+func TestEchoRemotes(t *testing.T) {
+	t.Parallel()
+	const echo = "[bottles.b]\necho = [\"git.test\"]\n"
+	bare := strings.Join(strings.Split(remote, "\n")[:3], "\n") + "\n"
+	missing := []string{
+		`1: bottles.b.git.remotes[0]: identity_file is missing: identity_file = "~/.ssh/deploy_key"`,
+		`1: bottles.b.git.remotes[0]: known_host_key is missing: without it nothing is forwarded; print it with: ssh-keyscan HOST`,
+	}
+	only := `bottles.b.git.remotes[0].name: git.test is an echo name, and those have repositories such as "ssh://git@git.test/app.git" only`
+	bare = strings.Replace(bare, "me/app.git", "app.git", 1)
+	for _, test := range []struct {
+		name, text string
+		want       []string
+	}{
+		{"echo", echo + bare, nil},
+		{"no echo name", bare, slices.Clone(missing)},
+		{"another echo name", bare + "[bottles.b]\necho = [\"echo.test\"]\n", slices.Clone(missing)},
+		{"no .test host", strings.Replace(bare, "git.test", "git.example", 1), missing},
+		{"with keys", echo + strings.Replace(remote, "me/app.git", "app.git", 1), []string{
+			"4: bottles.b.git.remotes[0].name: git.test is an echo name, and bottle makes its keys at every launch; leave identity_file out",
+			"4: bottles.b.git.remotes[0].name: git.test is an echo name, and bottle makes its keys at every launch; leave known_host_key out",
+		}},
+		{"deep path", echo + strings.Replace(bare, "app.git", "me/app.git", 1), []string{"4: " + only}},
+		{"another port", echo + strings.Replace(bare, "git.test/", "git.test:2222/", 1), []string{"4: " + only}},
+		{"another user", echo + strings.Replace(bare, "git@", "me@", 1), []string{"4: " + only}},
+		{"inherited", "[bottles.base]\necho = [\"git.test\"]\n" + strings.Replace(bare, "bottles.b.", "bottles.base.", 1) + "[bottles.b]\nextends = \"base\"\n", nil},
+		{"inherited without the name", "[bottles.base]\necho = [\"git.test\"]\n" + strings.Replace(bare, "bottles.b.", "bottles.base.", 1) + "[bottles.b]\nextends = \"base\"\necho = []\n", []string{
+			"6: bottles.b: identity_file is missing: identity_file = \"~/.ssh/deploy_key\"",
+			"6: bottles.b: known_host_key is missing: without it nothing is forwarded; print it with: ssh-keyscan HOST",
+		}},
+	} {
+		_, err := load(test.text)
+		compare(t, test.name, err, test.want)
+	}
+}
+
 // TestForge: beside git.remotes, a route may not write to a forge past the git gate.
 func TestForge(t *testing.T) {
 	t.Parallel()
@@ -98,6 +141,11 @@ func TestForge(t *testing.T) {
 		{"api.github.com", "paths = [\"/\"]\n", false}, // reads only, by default
 		{"api.github.com", "methods = [\"POST\"]\nbypasses_git_gate = true\n", false},
 		{"other.test", "methods = [\"POST\"]\n", false},
+		{"gitlab.corp.example", "", true}, // named like one
+		{"octo.ghe.com", "", true},
+		{"api.githubcopilot.com", "", true}, // its MCP server pushes
+		{"uploads.git.test", "", true},
+		{"ghe.com.example", "", false},
 	} {
 		_, err := load(remote + "[[bottles.b.egress.routes]]\nhost = \"" + test.host + "\"\n" + test.rest)
 		var want []string
@@ -106,8 +154,11 @@ func TestForge(t *testing.T) {
 		}
 		compare(t, test.host+" "+test.rest, err, want)
 	}
+	alternative := strings.ReplaceAll(remote, "git.test", "altssh.forge.test")
+	_, err := load(alternative + "[[bottles.b.egress.routes]]\nhost = \"forge.test\"\n")
+	compare(t, "ssh under another name", err, []string{"7: bottles.b.egress.routes[0]." + fmt.Sprintf(refused, "forge.test")})
 	// An inherited route is a problem of the bottle that adds the remotes.
-	_, err := load(remote + "extends_ = 1\n")
+	_, err = load(remote + "extends_ = 1\n")
 	if err == nil {
 		t.Error("an unknown key of a remote passes")
 	}

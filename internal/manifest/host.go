@@ -69,7 +69,7 @@ func parsePort(text string) (port int, problem string) {
 		return 0, fmt.Sprintf("port %q must be a number from 1 to 65535", text)
 	}
 	if isReserved(port) {
-		return 0, fmt.Sprintf("port %d is bottle's own (8888, 9100, 9420 and 9990 are)", port)
+		return 0, fmt.Sprintf("port %d is bottle's own (8888, 9080, 9100, 9420 and 9990 are)", port)
 	}
 	return port, ""
 }
@@ -77,7 +77,7 @@ func parsePort(text string) (port int, problem string) {
 // isReserved keeps routes away from the ports of the bundle's own daemons: pipelock
 // allows by host alone and serves its statistics on its proxy port.
 func isReserved(port int) bool {
-	return port == 8888 || port == 9100 || port == 9420 || port == 9990
+	return port == 8888 || port == 9080 || port == 9100 || port == 9420 || port == 9990
 }
 
 // parseName checks a DNS name and returns it in lower case.

@@ -131,11 +131,14 @@ type Token struct {
 type Remote struct {
 	Name         string
 	Upstream     Upstream
-	IdentityFile string
+	IdentityFile string // "" for an echo name: the launch makes the keys
 	KnownHostKey string
+	Private      bool     // address = "private"
+	AllowPrivate []string // canonical CIDRs
 	Push         Push
 
-	at place
+	at   place // its name
+	head place // its table
 }
 
 // Upstream is the parsed ssh:// URL of a remote.

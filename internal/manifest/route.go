@@ -5,7 +5,10 @@ import (
 	"strings"
 )
 
-const hostExample = `host = "api.example.com"`
+const (
+	hostExample = `host = "api.example.com"`
+	emptyList   = "is an empty list; leave it out or name something"
+)
 
 // readRoute reads one [[bottles.X.egress.routes]].
 func readRoute(t *table) (Route, bool) {
@@ -33,36 +36,41 @@ func readRoute(t *table) (Route, bool) {
 	route.AllowMint = t.flag("allow_mint")
 	route.BypassesGitGate = t.flag("bypasses_git_gate")
 	route.UpstreamCA, _ = t.text("upstream_ca")
-	readPrivate(t, &route)
+	route.Private, route.AllowPrivate = readPrivate(t)
 	checkRoute(t, route)
 	t.done()
 	return route, len(t.src.out.list) == problems
 }
 
-func readPrivate(t *table, route *Route) {
+// readPrivate says which private addresses the host of a route or a remote may have.
+func readPrivate(t *table) (private bool, ranges []string) {
 	if address, ok := t.text("address"); ok {
 		if address != "private" {
 			t.bad("address", `must be "private" (any private address), not %q; name single ranges with allow_private`, address)
 		}
-		route.Private = true
+		private = true
 	}
-	route.AllowPrivate = t.texts("allow_private", `["10.1.0.0/16"]`, func(at place, text string) (string, bool) {
+	ranges = t.texts("allow_private", `["10.1.0.0/16"]`, func(at place, text string) (string, bool) {
 		cidr, problem := parsePrivateCIDR(text)
 		if problem != "" {
 			at.bad("%s", problem)
 		}
 		return cidr, problem == ""
 	})
-	if route.Private && t.has("allow_private") {
+	if v, ok := t.values["allow_private"].([]any); ok && len(v) == 0 {
+		t.bad("allow_private", emptyList)
+	}
+	if private && t.has("allow_private") {
 		t.bad("allow_private", `beside address = "private" it would have no effect; keep one of the two`)
 	}
+	return private, ranges
 }
 
 // checkRoute holds what the fields of one route demand of each other.
 func checkRoute(t *table, route Route) {
-	for _, key := range []string{"methods", "paths", "allow_private"} {
+	for _, key := range []string{"methods", "paths"} {
 		if v, ok := t.values[key].([]any); ok && len(v) == 0 {
-			t.bad(key, "is an empty list; leave it out or name something")
+			t.bad(key, emptyList)
 		}
 	}
 	if t.has("auth") {

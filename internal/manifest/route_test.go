@@ -42,10 +42,11 @@ func TestHosts(t *testing.T) {
 		{"a.test:0443", `port "0443" must be a number from 1 to 65535`},
 		{"a.test:+443", `port "+443" must be a number from 1 to 65535`},
 		{"a.test:65536", `port "65536" must be a number from 1 to 65535`},
-		{"a.test:8888", `port 8888 is bottle's own (8888, 9100, 9420 and 9990 are)`},
-		{"a.test:9100", `port 9100 is bottle's own (8888, 9100, 9420 and 9990 are)`},
-		{"a.test:9420", `port 9420 is bottle's own (8888, 9100, 9420 and 9990 are)`},
-		{"a.test:9990", `port 9990 is bottle's own (8888, 9100, 9420 and 9990 are)`},
+		{"a.test:8888", `port 8888 is bottle's own (8888, 9080, 9100, 9420 and 9990 are)`},
+		{"a.test:9080", `port 9080 is bottle's own (8888, 9080, 9100, 9420 and 9990 are)`},
+		{"a.test:9100", `port 9100 is bottle's own (8888, 9080, 9100, 9420 and 9990 are)`},
+		{"a.test:9420", `port 9420 is bottle's own (8888, 9080, 9100, 9420 and 9990 are)`},
+		{"a.test:9990", `port 9990 is bottle's own (8888, 9080, 9100, 9420 and 9990 are)`},
 	} {
 		_, err := load(fmt.Sprintf("[[bottles.b.egress.routes]]\nhost = %s\n", tomlString(test.host)))
 		want := []string{"2: bottles.b.egress.routes[0].host: " + test.want}
@@ -174,5 +175,9 @@ func TestRoutesTogether(t *testing.T) {
 	_, err = load("[bottles.b]\necho = [\"a.test\"]\n" + fmt.Sprintf(route, "a.test"))
 	compare(t, "echo", err, []string{
 		`4: bottles.b.egress.routes[0].host: a.test is an echo name, and those have private addresses; add address = "private"`,
+	})
+	_, err = load("[bottles.b]\necho = [\"a.test\"]\n" + fmt.Sprintf(route, "a.test") + "address = \"private\"\npaths = [\"/\"]\nupstream_ca = \"ca.pem\"\n")
+	compare(t, "echo's CA", err, []string{
+		"4: bottles.b.egress.routes[0].host: a.test is an echo name, and bottle makes the certificate authority of those; leave upstream_ca out",
 	})
 }

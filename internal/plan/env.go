@@ -14,7 +14,7 @@ import (
 
 // env lists every variable of the guest, sorted by name: the template's, the manifest's
 // over them, and those that make the boundary work, which nothing overrides.
-func (r *resolver) env(p Plan) []Env {
+func (r *resolver) env(p Plan, d demo) []Env {
 	all := map[string]Env{}
 	put := func(source, name, value string) {
 		all[name] = Env{Name: name, Source: source, Value: value}
@@ -29,7 +29,7 @@ func (r *resolver) env(p Plan) []Env {
 		all[name] = r.ownEnv(name, r.bottle.Env[name])
 	}
 	if p.Template == "demo" {
-		r.demoEnv(p, put)
+		r.demoEnv(p, d, put)
 	}
 	proxy := fmt.Sprintf("http://127.0.0.1:%d", PortFirewall)
 	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"} {
@@ -88,27 +88,6 @@ var (
 // looksSecret is a warning's guess, not a guard.
 func looksSecret(name, value string) bool {
 	return secretValue.MatchString(value) || inURL.MatchString(value) || secretName.MatchString(name) && len(value) >= 8
-}
-
-// demoEnv tells the demo what to try: an echo host with a route, one without, and a
-// live listener on the host that must stay out of reach.
-func (r *resolver) demoEnv(p Plan, put func(source, name, value string)) {
-	var listed, unlisted string
-	for _, name := range p.Echo {
-		if slices.ContainsFunc(p.Firewall.Hosts, func(h Host) bool { return h.Host == name && h.Port == 443 && h.Scheme == "https" }) {
-			listed = cmp.Or(listed, name)
-		} else {
-			unlisted = cmp.Or(unlisted, name)
-		}
-	}
-	if listed == "" || unlisted == "" {
-		r.err.add(fmt.Sprintf("agents.%s: template demo needs a bottle with two echo names, one of them a route", r.agent.Name),
-			fmt.Sprintf(`write in [bottles.%s]: echo = ["echo.bottle.test", "unlisted.bottle.test"], and a route with host = "echo.bottle.test", address = "private"`, r.bottle.Name))
-		return
-	}
-	put(SourceTemplate, "BOTTLE_DEMO_URL", "https://"+listed+"/")
-	put(SourceTemplate, "BOTTLE_DEMO_UNLISTED", "https://"+unlisted+"/")
-	put(SourceLaunch, "BOTTLE_DEMO_CANARY", "")
 }
 
 func (r *resolver) checkHostEnv() {

@@ -74,6 +74,7 @@ bottles.dev.env.ASK: asks for "ASK", but there is no terminal to ask on
 bottles.dev.env.DB_PASSWORD: asks for "database password", but there is no terminal to ask on
 bottles.dev.git.remotes[0].identity_file: the key ~/.ssh/app_deploy does not exist
 bottles.dev.git.remotes[1].identity_file: the key /keys/lib does not exist
+bottles.dev.git.remotes[2].identity_file: the key /keys/intern does not exist
 bottles.dev.egress.routes: upstream_ca of api.anthropic.com: the certificate ca.pem does not exist
 agents.claude.skills[0]: the skill ~/skills/review does not exist
 agents.claude.skills[1]: the skill ~/skills/deploy does not exist
@@ -83,6 +84,7 @@ start it in a terminal, or take the value from the host: ASK = "${ASK}"
 start it in a terminal, or take the value from the host: DB_PASSWORD = "${DB_PASSWORD}"
 make a deploy key: ssh-keygen -t ed25519 -N '' -f ~/.ssh/app_deploy
 make a deploy key: ssh-keygen -t ed25519 -N '' -f /keys/lib
+make a deploy key: ssh-keygen -t ed25519 -N '' -f /keys/intern
 ls -l .
 ls ~/skills
 export ORG=... && bottle start claude`)
@@ -134,8 +136,27 @@ func TestDemoNeedsItsHosts(t *testing.T) {
 	set := parse(t, "[bottles.b]\necho = [\"echo.bottle.test\"]\n[agents.a]\nbottle = \"b\"\ntemplate = \"demo\"\n")
 	_, err := plan.Resolve(set, ask("a"), facts(set, "a"))
 	compare(t, "demo", err,
-		"agents.a: template demo needs a bottle with two echo names, one of them a route",
+		"agents.a: template demo needs a bottle with two echo names, one of them a plain route",
 		`write in [bottles.b]: echo = ["echo.bottle.test", "unlisted.bottle.test"], and a route with host = "echo.bottle.test", address = "private"`)
+}
+
+// TestSizesThatSmolvmIgnores: they look like its own defaults, so it would not apply them.
+func TestSizesThatSmolvmIgnores(t *testing.T) {
+	t.Parallel()
+	set := parse(t, "[bottles.b.resources]\ncpus = 4\nmemory = \"8GiB\"\n[agents.a]\nbottle = \"b\"\ntemplate = \"shell\"\n")
+	f := facts(set, "a")
+	if _, err := plan.Resolve(set, ask("a"), f); err != nil {
+		t.Errorf("the stand-in takes every size, but: %v", err)
+	}
+	f.VMTool.Name = "smolvm"
+	_, err := plan.Resolve(set, ask("a"), f)
+	compare(t, "both", err, `bottles.b.resources.cpus: smolvm takes 4 processors for "not set" and would use a size of its own
+bottles.b.resources.memory: smolvm takes 8192 MiB (8GiB) for "not set" and would use a size of its own`,
+		"write in [bottles.b.resources]: cpus = 3, or cpus = 5\nwrite in [bottles.b.resources]: memory = \"8191MiB\", or \"9GiB\"")
+	set = parse(t, "[bottles.b.resources]\ncpus = 5\nmemory = \"8191MiB\"\n[agents.a]\nbottle = \"b\"\ntemplate = \"shell\"\n")
+	if _, err := plan.Resolve(set, ask("a"), f); err != nil {
+		t.Errorf("the sizes of the hint: %v", err)
+	}
 }
 
 func TestWarnings(t *testing.T) {

@@ -71,6 +71,28 @@ func (r *resolver) checkTools() {
 	}
 }
 
+// checkVM refuses two sizes that smolvm takes for "not set", so that the machine would
+// silently get others.
+func (r *resolver) checkVM(vm VM) {
+	if vm.Tool != smolvm {
+		return
+	}
+	const text = "bottles.%s.resources.%s: smolvm takes %s for \"not set\" and would use a size of its own"
+	if vm.CPUs == smolvmCPUs {
+		r.err.add(fmt.Sprintf(text, r.bottle.Name, "cpus", "4 processors"), fmt.Sprintf("write in [bottles.%s.resources]: cpus = 3, or cpus = 5", r.bottle.Name))
+	}
+	if vm.MemoryMiB == smolvmMemory {
+		r.err.add(fmt.Sprintf(text, r.bottle.Name, "memory", "8192 MiB (8GiB)"), fmt.Sprintf("write in [bottles.%s.resources]: memory = \"8191MiB\", or \"9GiB\"", r.bottle.Name))
+	}
+}
+
+// The tool's name, and what its command line defaults to.
+const (
+	smolvm       = "smolvm"
+	smolvmCPUs   = 4
+	smolvmMemory = 8192
+)
+
 // want says what must be found at a path.
 type want struct {
 	field, path, what string
@@ -83,6 +105,9 @@ type want struct {
 func (r *resolver) checkFiles(p Plan) {
 	bottle := "bottles." + r.bottle.Name
 	for i, remote := range p.Git.Remotes {
+		if remote.Echo {
+			continue
+		}
 		at := want{field: fmt.Sprintf("%s.git.remotes[%d].identity_file", bottle, i), path: remote.IdentityFile, what: "key"}
 		at.hint = "make a deploy key: ssh-keygen -t ed25519 -N '' -f " + shellPath(remote.IdentityFile)
 		r.check(at)

@@ -37,31 +37,34 @@ const Placeholder = "bottle-placeholder"
 
 // Plan is all that a launch needs to know.
 type Plan struct {
-	Format    int               `json:"format"`
-	Identity  string            `json:"identity"`
-	Agent     string            `json:"agent"`
-	Bottle    string            `json:"bottle"`
-	Template  string            `json:"template"`
-	Manifest  Manifest          `json:"manifest"`
-	Command   []string          `json:"command"`
-	Workdir   string            `json:"workdir"`
-	Prompt    Prompt            `json:"prompt"`
-	Skills    []Skill           `json:"skills"`
-	Files     []File            `json:"files"`
-	StateDirs []string          `json:"state_dirs"` // guest directories worth keeping for resume
-	Env       []Env             `json:"env"`
-	Image     Image             `json:"image"`
-	VM        VM                `json:"vm"`
-	Daemons   []string          `json:"daemons"`
-	Ports     []Port            `json:"ports"`
-	Firewall  Firewall          `json:"firewall"`
-	Egress    []Route           `json:"egress"`
-	Git       Git               `json:"git"`
-	Supervise bool              `json:"supervise"`
-	OnCanary  string            `json:"on_canary,omitempty"` // "" was not set
-	Echo      []string          `json:"echo"`
-	Labels    map[string]string `json:"labels"`
-	Warnings  []string          `json:"warnings"`
+	Format    int      `json:"format"`
+	Identity  string   `json:"identity"`
+	Agent     string   `json:"agent"`
+	Bottle    string   `json:"bottle"`
+	Template  string   `json:"template"`
+	Manifest  Manifest `json:"manifest"`
+	Command   []string `json:"command"`
+	Workdir   string   `json:"workdir"`
+	Prompt    Prompt   `json:"prompt"`
+	Skills    []Skill  `json:"skills"`
+	Files     []File   `json:"files"`
+	StateDirs []string `json:"state_dirs"` // guest directories worth keeping for resume
+	Env       []Env    `json:"env"`
+	Image     Image    `json:"image"`
+	VM        VM       `json:"vm"`
+	Daemons   []string `json:"daemons"`
+	Ports     []Port   `json:"ports"`
+	Firewall  Firewall `json:"firewall"`
+	Egress    []Route  `json:"egress"`
+	Git       Git      `json:"git"`
+	Supervise bool     `json:"supervise"`
+	OnCanary  string   `json:"on_canary,omitempty"` // "" was not set
+	Echo      []string `json:"echo"`
+	// DemoApproves lists the hosts whose request the demo approves by itself, in place of
+	// the human. Only template demo has any, and only echo names.
+	DemoApproves []string          `json:"demo_approves,omitempty"`
+	Labels       map[string]string `json:"labels"`
+	Warnings     []string          `json:"warnings"`
 }
 
 // Manifest says where the agent was defined.
@@ -158,6 +161,7 @@ type Route struct {
 	AllowMint       bool     `json:"allow_mint"`
 	BypassesGitGate bool     `json:"bypasses_git_gate"`
 	UpstreamCA      string   `json:"upstream_ca,omitempty"`
+	EchoCA          bool     `json:"echo_ca,omitempty"` // the upstream is verified against the echo's own authority
 }
 
 // Auth is a reference to a credential.
@@ -177,15 +181,19 @@ type Git struct {
 	User    *User    `json:"user,omitempty"`
 }
 
-// Remote is one repository behind the gate.
+// Remote is one repository behind the gate. One of the echo upstream has neither
+// IdentityFile nor KnownHostKey: the launch makes both.
 type Remote struct {
 	Name         string   `json:"name"`
 	Host         string   `json:"host"`
 	Port         int      `json:"port"`
 	User         string   `json:"user"`
 	Path         string   `json:"path"`
-	IdentityFile string   `json:"identity_file"`
-	KnownHostKey string   `json:"known_host_key"`
+	IdentityFile string   `json:"identity_file,omitempty"`
+	KnownHostKey string   `json:"known_host_key,omitempty"`
+	Private      bool     `json:"private"`
+	AllowPrivate []string `json:"allow_private,omitempty"`
+	Echo         bool     `json:"echo,omitempty"`
 	Branches     []string `json:"branches"`
 	Approve      bool     `json:"approve"`
 	Protect      []string `json:"protect"`

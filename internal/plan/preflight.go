@@ -30,6 +30,9 @@ func (p Plan) Preflight() string {
 	if p.Supervise {
 		t.add("supervise", "on: the agent may ask you for more")
 	}
+	for _, host := range p.DemoApproves {
+		t.add("demo", fmt.Sprintf("approves the agent's request for %s, as you would with: bottle supervise approve ID", host))
+	}
 	if p.OnCanary != "" {
 		t.add("canary", p.OnCanary)
 	}
@@ -118,7 +121,8 @@ func (p Plan) envTexts() []string {
 func (p Plan) gitTexts() []string {
 	texts := []string{}
 	for _, remote := range p.Git.Remotes {
-		text := fmt.Sprintf("%s -> %s:%d, push to %s", remote.Name, remote.Host, remote.Port, orNone(strings.Join(remote.Branches, ", ")))
+		text := fmt.Sprintf("%s -> %s:%d%s, push to %s", remote.Name, remote.Host, remote.Port,
+			addressMarks(remote.Private, remote.AllowPrivate, remote.Echo), orNone(strings.Join(remote.Branches, ", ")))
 		if remote.Approve {
 			text += ", each after your approval"
 		}
@@ -147,15 +151,7 @@ func (p Plan) egressTexts() []string {
 		if host.Scheme == "http" {
 			text.WriteString(" [http, in clear]")
 		}
-		if host.Private {
-			text.WriteString(" [private addresses]")
-		}
-		if len(host.AllowPrivate) > 0 {
-			fmt.Fprintf(&text, " [private addresses: %s]", strings.Join(host.AllowPrivate, ", "))
-		}
-		if slices.Contains(p.Echo, host.Host) {
-			text.WriteString(" [echo: run by bottle]")
-		}
+		text.WriteString(addressMarks(host.Private, host.AllowPrivate, slices.Contains(p.Echo, host.Host)))
 		for _, route := range p.Egress {
 			if route.Host == host.Host && route.Port == host.Port {
 				text.WriteString(route.marks())
@@ -164,6 +160,21 @@ func (p Plan) egressTexts() []string {
 		texts = append(texts, text.String())
 	}
 	return texts
+}
+
+// addressMarks says where a host may be.
+func addressMarks(private bool, ranges []string, echo bool) string {
+	var b strings.Builder
+	if private {
+		b.WriteString(" [private addresses]")
+	}
+	if len(ranges) > 0 {
+		fmt.Fprintf(&b, " [private addresses: %s]", strings.Join(ranges, ", "))
+	}
+	if echo {
+		b.WriteString(" [echo: run by bottle]")
+	}
+	return b.String()
 }
 
 // marks says what egress does for a route, with everything that widens it in capitals.
@@ -188,6 +199,7 @@ func (r Route) marks() string {
 		{r.WebSocket, "websocket"},
 		{len(r.PassHeaders) > 0, "passes " + strings.Join(r.PassHeaders, ", ")},
 		{r.UpstreamCA != "", "UPSTREAM CA " + r.UpstreamCA},
+		{r.EchoCA, "upstream CA: the echo's own"},
 		{r.AllowMint, "MAY MINT CREDENTIALS"},
 		{r.BypassesGitGate, "BYPASSES THE GIT GATE"},
 	} {

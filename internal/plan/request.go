@@ -81,7 +81,9 @@ func NeedsOf(set *manifest.Set, agent string) Needs {
 		}
 	}
 	for _, remote := range b.Remotes {
-		needs.Files = append(needs.Files, FileRef{Path: hostPath(b.File, remote.IdentityFile)})
+		if remote.IdentityFile != "" {
+			needs.Files = append(needs.Files, FileRef{Path: hostPath(b.File, remote.IdentityFile)})
+		}
 	}
 	for _, skill := range skillsOf(a) {
 		needs.Files = append(needs.Files, FileRef{Path: skill.Dir, Root: skill.Root})

@@ -23,6 +23,7 @@ func Resolve(set *manifest.Set, request Request, facts Facts) (Plan, error) {
 	p := r.plan()
 	r.checkFiles(p)
 	r.checkHostEnv()
+	r.checkVM(p.VM)
 	if len(r.err.Problems) > 0 {
 		return Plan{}, &r.err
 	}
@@ -99,7 +100,9 @@ func (r *resolver) plan() Plan {
 	}
 	r.routes(&p)
 	r.daemons(&p)
-	p.Env = r.env(p)
+	d := demoOf(p)
+	p.DemoApproves = d.fresh
+	p.Env = r.env(p, d)
 	return p
 }
 
@@ -144,6 +147,7 @@ func (r *resolver) egress(route manifest.Route) Route {
 		Host: route.Host, Port: route.Port, Methods: route.Methods, Paths: route.Paths,
 		Private: route.Private, AllowPrivate: route.AllowPrivate, WebSocket: route.WebSocket,
 		PassHeaders: listed(route.PassHeaders), AllowMint: route.AllowMint, BypassesGitGate: route.BypassesGitGate,
+		EchoCA: slices.Contains(r.bottle.Echo, route.Host),
 	}
 	if out.Methods == nil {
 		// Without a credential of ours the agent could use one of its own: reading only.
@@ -184,8 +188,14 @@ func (r *resolver) git() Git {
 		}
 		out := Remote{
 			Name: remote.Name, Host: remote.Upstream.Host, Port: remote.Upstream.Port, User: remote.Upstream.User, Path: remote.Upstream.Path,
-			IdentityFile: hostPath(r.bottle.File, remote.IdentityFile), KnownHostKey: remote.KnownHostKey,
+			KnownHostKey: remote.KnownHostKey, Private: remote.Private, AllowPrivate: remote.AllowPrivate,
 			Branches: []string{}, Approve: remote.Push.Approve, Protect: protect,
+		}
+		if remote.IdentityFile != "" {
+			out.IdentityFile = hostPath(r.bottle.File, remote.IdentityFile)
+		}
+		if slices.Contains(r.bottle.Echo, out.Host) {
+			out.Echo, out.Private, out.AllowPrivate = true, true, nil
 		}
 		for _, branch := range branches {
 			out.Branches = append(out.Branches, strings.ReplaceAll(branch, "<identity>", string(r.request.Identity)))
@@ -198,7 +208,8 @@ func (r *resolver) git() Git {
 func (r *resolver) daemons(p *Plan) {
 	p.Daemons = []string{"firewall"}
 	p.Ports = []Port{{Daemon: "firewall", Guest: PortFirewall}}
-	if len(p.Egress) > 0 {
+	// With supervise a routed host may come later, and daemons are chosen once.
+	if len(p.Egress) > 0 || p.Supervise {
 		p.Daemons = append(p.Daemons, "egress")
 	}
 	if len(p.Git.Remotes) > 0 {

@@ -7,16 +7,13 @@ import (
 
 // Unsupported lists what the plan asks for and this version does not run yet. Start
 // refuses then: a rule that is silently not applied would be worse than none.
-// The table shrinks as the daemons come; an empty answer means that all of it runs.
+// An empty answer means that all of it runs.
 func (p Plan) Unsupported() []string {
 	missing := []string{}
 	for _, feature := range []struct {
 		what string
 		used []string // what in this plan asks for it
 	}{
-		{"egress routes with auth, methods or paths", p.routedHosts()},
-		{"git.remotes (the git gate)", p.remoteNames()},
-		{"supervise", when(p.Supervise, "supervise = true")},
 		{"on_canary", when(p.OnCanary != "", p.OnCanary)},
 	} {
 		if len(feature.used) > 0 {
@@ -31,22 +28,6 @@ func when(used bool, text string) []string {
 		return []string{text}
 	}
 	return nil
-}
-
-func (p Plan) routedHosts() []string {
-	var hosts []string
-	for _, route := range p.Egress {
-		hosts = append(hosts, hostPort(route.Host, route.Port, 443))
-	}
-	return hosts
-}
-
-func (p Plan) remoteNames() []string {
-	var list []string
-	for _, remote := range p.Git.Remotes {
-		list = append(list, remote.Name)
-	}
-	return list
 }
 
 func (p Plan) skillNames() []string {
