@@ -61,8 +61,7 @@ type stdin struct{ attachment *attachment }
 func (s stdin) Write(p []byte) (int, error) { return s.attachment.hijacked.Conn.Write(p) }
 func (s stdin) Close() error                { return s.attachment.hijacked.CloseWrite() }
 
-// oneAtATime lets several streams share a writer. It never fails: a log that cannot be
-// written must not stop the control channel beside it.
+// oneAtATime lets the two outputs of a container share a writer. It never fails.
 type oneAtATime struct {
 	mu  sync.Mutex
 	out io.Writer
@@ -75,7 +74,8 @@ func (w *oneAtATime) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// forgiving hides write errors: a control channel that was closed must not stop the log.
+// forgiving hides write errors: neither a control channel that was closed nor a log that
+// cannot be written must stop the other.
 type forgiving struct{ io.Writer }
 
 func (f forgiving) Write(p []byte) (int, error) {

@@ -24,6 +24,7 @@ type Bundle struct {
 	run    string
 
 	networkID, containerID, echoID string
+	volume                         string // its name, from before it is made
 
 	echo    *attachment
 	drained sync.WaitGroup // the reader of the echo's output

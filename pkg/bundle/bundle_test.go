@@ -33,7 +33,9 @@ func (b *buffer) String() string {
 
 func testSpec() Spec {
 	return Spec{
-		Identity: "demo-x7k2p", Owner: "0123abcd", Image: "bundle@sha256:1", UID: 1000, GID: 1000, ConfigDir: "/state/config",
+		Identity: "demo-x7k2p", Owner: "0123abcd", Image: "bundle@sha256:1",
+		Users:  []User{{UID: 64881, RunDir: "/run/firewall"}, {UID: 64883, RunDir: "/run/git-gate", Volume: "/var/lib/git-gate"}},
+		Hosts:  []string{"api.example.com:127.0.0.2"},
 		Labels: map[string]string{"team": "a", LabelOwner: "somebody else"},
 		Echo:   &Echo{Image: "bundle@sha256:1", Aliases: []string{"echo.bottle.test", "unlisted.bottle.test"}, Stdin: []byte("cert and key")},
 	}
@@ -68,12 +70,12 @@ func TestStartUseClose(t *testing.T) {
 	t.Parallel()
 	f, logs := newFake(t), &buffer{}
 	spec := testSpec()
-	spec.Logs = logs
+	spec.Logs, spec.Echo.Logs = logs, logs
 	b := mustStart(t, f, spec)
 	if want := []string{
 		"network list", "network create bottle-demo-x7k2p",
 		"create bottle-demo-x7k2p-echo", "attach bottle-demo-x7k2p-echo", "start bottle-demo-x7k2p-echo",
-		"create bottle-demo-x7k2p", "attach bottle-demo-x7k2p", "start bottle-demo-x7k2p", "inspect bottle-demo-x7k2p",
+		"volume list", "create bottle-demo-x7k2p", "attach bottle-demo-x7k2p", "start bottle-demo-x7k2p", "inspect bottle-demo-x7k2p",
 	}; !cmp.Equal(f.calls, want) {
 		t.Error(cmp.Diff(want, f.calls))
 	}
@@ -102,7 +104,7 @@ func TestStartUseClose(t *testing.T) {
 			t.Errorf("Close = %v", err)
 		}
 	}
-	if left := f.left(); left != "" || len(f.calls) != 5 || f.calls[4] != "network remove net1" {
+	if left := f.left(); left != "" || len(f.calls) != 6 || f.calls[4] != "network remove net1" || f.calls[5] != "volume remove bottle-demo-x7k2p-volume" {
 		t.Errorf("left: %s; calls %q", left, f.calls)
 	}
 	if _, err := stdout.Read(answer); err == nil {
@@ -116,7 +118,7 @@ func TestStartUseClose(t *testing.T) {
 // Whichever call of a start fails, before or after the engine carried it out.
 func TestAFailedStartLeavesNothing(t *testing.T) {
 	t.Parallel()
-	for failAt := 1; failAt <= 9; failAt++ {
+	for failAt := 1; failAt <= 10; failAt++ {
 		for _, done := range []bool{false, true} {
 			t.Run(fmt.Sprintf("call %d, done %v", failAt, done), func(t *testing.T) {
 				t.Parallel()
@@ -140,7 +142,7 @@ func TestAFailedStartLeavesNothing(t *testing.T) {
 // A close that fails says so, and the next one finishes the work.
 func TestCloseCanBeRepeated(t *testing.T) {
 	t.Parallel()
-	for failAt := 1; failAt <= 5; failAt++ {
+	for failAt := 1; failAt <= 6; failAt++ {
 		t.Run(fmt.Sprint(failAt), func(t *testing.T) {
 			t.Parallel()
 			f := newFake(t)

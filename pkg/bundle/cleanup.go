@@ -18,7 +18,7 @@ type Resource struct {
 	Running  bool // containers only
 }
 
-// List returns what owner has in the engine, containers before networks. Things without
+// List returns what owner has in the engine, containers before networks and volumes. Things without
 // our labels, or whose labels and name do not agree, are not ours and not listed.
 func List(ctx context.Context, engine Engine, owner string) ([]Resource, error) {
 	if !ownerPattern.MatchString(owner) {
@@ -52,9 +52,12 @@ func Remove(ctx context.Context, engine Engine, owner, identity string) error {
 func removeAll(ctx context.Context, engine Engine, resources []Resource) error {
 	var problems []error
 	for _, resource := range resources {
-		if resource.Kind == KindNetwork {
+		switch resource.Kind {
+		case KindNetwork:
 			problems = append(problems, removeNetwork(ctx, engine, resource.ID))
-		} else {
+		case KindVolume:
+			problems = append(problems, removeVolume(ctx, engine, resource.ID))
+		default:
 			problems = append(problems, removeContainer(ctx, engine, resource.ID))
 		}
 	}
@@ -74,10 +77,15 @@ func list(ctx context.Context, engine Engine, by filter) ([]Resource, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listing networks: %w", explain(err))
 	}
+	volumes, err := engine.VolumeList(ctx, client.VolumeListOptions{Filters: terms})
+	if err != nil {
+		return nil, fmt.Errorf("listing volumes: %w", explain(err))
+	}
 	var found []Resource
 	for _, item := range containers.Items {
 		for _, name := range item.Names {
-			if resource, ok := parse(item.Labels, by, strings.TrimPrefix(name, "/")); ok && resource.Kind != KindNetwork {
+			resource, ok := parse(item.Labels, by, strings.TrimPrefix(name, "/"))
+			if ok && (resource.Kind == KindBundle || resource.Kind == KindEcho) {
 				resource.ID, resource.Running = item.ID, item.State == "running"
 				found = append(found, resource)
 				break
@@ -87,6 +95,12 @@ func list(ctx context.Context, engine Engine, by filter) ([]Resource, error) {
 	for _, item := range networks.Items {
 		if resource, ok := parse(item.Labels, by, item.Name); ok && resource.Kind == KindNetwork {
 			resource.ID = item.ID
+			found = append(found, resource)
+		}
+	}
+	for _, item := range volumes.Items {
+		if resource, ok := parse(item.Labels, by, item.Name); ok && resource.Kind == KindVolume {
+			resource.ID = item.Name
 			found = append(found, resource)
 		}
 	}
@@ -100,7 +114,7 @@ func parse(labels map[string]string, by filter, name string) (Resource, bool) {
 	switch {
 	case labels[by.label] != by.value, labels[LabelOwner] != by.owner,
 		!identityPattern.MatchString(identity),
-		kind != KindBundle && kind != KindNetwork && kind != KindEcho,
+		kind != KindBundle && kind != KindNetwork && kind != KindEcho && kind != KindVolume,
 		name != kind.Name(identity):
 		return Resource{}, false
 	}

@@ -1,12 +1,14 @@
 package bundle
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/network"
 	"github.com/moby/moby/client"
@@ -29,6 +31,7 @@ func strew(f *fakeEngine) {
 	put("bottle-demo-x7k2p-echo", label("me", "demo-x7k2p", KindEcho))
 	net("bottle-demo-x7k2p", label("me", "demo-x7k2p", KindNetwork))
 	net("bottle-demo-00000", label("me", "demo-00000", KindNetwork))
+	f.volumes["bottle-demo-00000-volume"] = label("me", "demo-00000", KindVolume)
 
 	put("bottle-demo-aaaaa", label("you", "demo-aaaaa", KindBundle)) // another owner
 	put("bottle-demo-bbbbb", nil)                                    // no labels
@@ -36,6 +39,8 @@ func strew(f *fakeEngine) {
 	put("bottle-../../etc-xxxxx", label("me", "../../etc-xxxxx", KindBundle))
 	put("bottle-demo-ddddd", label("me", "demo-ddddd", KindNetwork)) // a container that says network
 	put("bottle-demo-eeeee", label("me", "demo-eeeee", "database"))
+	f.volumes["bottle-demo-hhhhh-volume"] = label("you", "demo-hhhhh", KindVolume)
+	f.volumes["data"] = label("me", "demo-iiiii", KindVolume)
 	net("bridge", label("me", "demo-fffff", KindNetwork))
 	net("bottle-demo-ggggg", map[string]string{LabelOwner: "me"})
 }
@@ -51,7 +56,7 @@ func TestList(t *testing.T) {
 	}
 	slices.Sort(got)
 	want := "bundle bottle-demo-x7k2p demo-x7k2p true; echo bottle-demo-x7k2p-echo demo-x7k2p true; " +
-		"network bottle-demo-00000 demo-00000 false; network bottle-demo-x7k2p demo-x7k2p false"
+		"network bottle-demo-00000 demo-00000 false; network bottle-demo-x7k2p demo-x7k2p false; volume bottle-demo-00000-volume demo-00000 false"
 	if strings.Join(got, "; ") != want || err != nil {
 		t.Errorf("List = %s, %v", strings.Join(got, "; "), err)
 	}
@@ -71,6 +76,38 @@ func TestRemoveTouchesItsOwnAlone(t *testing.T) {
 	gone := slices.DeleteFunc(before, func(name string) bool { return slices.Contains(after, name) })
 	if got := strings.Join(gone, ", "); got != "container bottle-demo-x7k2p, container bottle-demo-x7k2p-echo, network bottle-demo-x7k2p" {
 		t.Errorf("removed: %s", got)
+	}
+}
+
+// slowEngine is still busy with removals that nobody waited for.
+type slowEngine struct {
+	*fakeEngine
+	busy int // how often it says so
+}
+
+func (e *slowEngine) ContainerRemove(ctx context.Context, id string, o client.ContainerRemoveOptions) (r client.ContainerRemoveResult, err error) {
+	if e.busy > 0 {
+		e.busy--
+		return r, fmt.Errorf("%w: removal of container %s is already in progress", errdefs.ErrConflict, id)
+	}
+	return e.fakeEngine.ContainerRemove(ctx, id, o)
+}
+
+// The second try after a teardown that ran out of time must not fail because the engine
+// has not finished the first.
+func TestRemovalUnderWayIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	f := &slowEngine{fakeEngine: newFake(t), busy: 3}
+	strew(f.fakeEngine)
+	if err := Remove(t.Context(), f, "me", "demo-x7k2p"); err != nil || f.busy > 0 || strings.Contains(f.left(), "demo-x7k2p") {
+		t.Errorf("Remove = %v; left: %s", err, f.left())
+	}
+	strew(f.fakeEngine)
+	f.busy = 1 << 30
+	ctx, cancel := context.WithTimeout(t.Context(), removalPause/2)
+	defer cancel()
+	if err := Remove(ctx, f, "me", "demo-x7k2p"); err == nil || !strings.Contains(err.Error(), "removing container id-bottle-de: conflict: removal of container id-bottle-demo-x7k2p is already in progress") {
+		t.Errorf("Remove of what never ends = %v", err)
 	}
 }
 

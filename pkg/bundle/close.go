@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
+	"github.com/containerd/errdefs"
 	"github.com/moby/moby/client"
 )
 
@@ -15,6 +17,8 @@ const (
 	closeLimit = 4 * time.Second
 	// stopLimit is when a stop that the engine does not finish is given up for a kill.
 	stopLimit = stopSeconds*time.Second + 500*time.Millisecond
+
+	removalPause = 100 * time.Millisecond
 
 	networkTries = 5
 	networkPause = 100 * time.Millisecond
@@ -43,12 +47,12 @@ func (b *Bundle) Close(ctx context.Context) error {
 
 	err := errors.Join(bundleErr, echoErr)
 	if err == nil { // the engine keeps a network that is in use
-		err = removeNetwork(ctx, b.engine, b.networkID)
+		err = errors.Join(removeNetwork(ctx, b.engine, b.networkID), removeVolume(ctx, b.engine, b.volume))
 	}
 	if err != nil {
 		return fmt.Errorf("closing bundle %s: %w", b.spec.Identity, err)
 	}
-	b.containerID, b.echoID, b.networkID = "", "", ""
+	b.containerID, b.echoID, b.networkID, b.volume = "", "", "", ""
 	return nil
 }
 
@@ -77,12 +81,27 @@ func removeContainer(ctx context.Context, engine Engine, id string) error {
 	if err != nil && isGone(err) {
 		return nil
 	}
-	// Whether it stopped or not: force kills it first.
-	_, err = engine.ContainerRemove(ctx, id, client.ContainerRemoveOptions{Force: true, RemoveVolumes: true})
-	if !isGone(err) {
-		return fmt.Errorf("removing container %.12s: %w", id, explain(err))
+	for {
+		// Whether it stopped or not: force kills it first.
+		_, err = engine.ContainerRemove(ctx, id, client.ContainerRemoveOptions{Force: true, RemoveVolumes: true})
+		if isGone(err) {
+			return nil
+		}
+		err = fmt.Errorf("removing container %.12s: %w", id, explain(err))
+		if !isUnderWay(err) {
+			return err
+		}
+		// A removal that nobody waited for: an earlier one that ran out of time.
+		select {
+		case <-time.After(removalPause):
+		case <-ctx.Done():
+			return err
+		}
 	}
-	return nil
+}
+
+func isUnderWay(err error) bool {
+	return errdefs.IsConflict(err) && strings.Contains(err.Error(), "already in progress")
 }
 
 // removeNetwork tries again while the engine still takes the last container off it.

@@ -4,6 +4,7 @@ package bundle_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/base64"
@@ -17,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/moby/moby/api/pkg/stdcopy"
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/client"
 
@@ -35,6 +37,7 @@ func TestBundleOnDocker(t *testing.T) {
 		{"strangers get nothing", testStrangers},
 		{"dial tells the living from the dead", testDial},
 		{"the engine keeps no secret", testInspect},
+		{"a daemon cannot look into another", testApart},
 		{"a killed daemon comes back", testKilledDaemon},
 		{"a host may detach and come back", testReattach},
 		{"a killed container is restarted", testRestart},
@@ -55,7 +58,7 @@ func testGate(t *testing.T, l *live) {
 	if got := l.health(); got != "200 OK" {
 		t.Errorf("health: %s", got)
 	}
-	if out, code, err := l.Exec(t.Context(), "health"); out != "init running\nfirewall ok\n" || code != 0 || err != nil {
+	if out, code, err := l.Exec(t.Context(), "health"); out != "init running\nfirewall ok\ngate ok\n" || code != 0 || err != nil {
 		t.Errorf("bundle health: %q, %d, %v", out, code, err)
 	}
 	conn, err := link.DialGate(t.Context(), l.GateAddr(), l.key, 8888)
@@ -159,14 +162,44 @@ func testInspect(t *testing.T, l *live) {
 	if err != nil {
 		t.Skipf("the engine's processes are not on this host: %v", err)
 	}
-	for _, line := range []string{"Uid:\t1000\t1000\t1000\t1000\n", "CapEff:\t0000000000000000\n", "CapBnd:\t0000000000000000\n", "NoNewPrivs:\t1\n"} {
+	// 0xe0 is KILL, SETGID and SETUID.
+	for _, line := range []string{"Uid:\t0\t0\t0\t0\n", "CapEff:\t00000000000000e0\n", "CapBnd:\t00000000000000e0\n", "NoNewPrivs:\t1\n"} {
 		if !strings.Contains(string(status), line) {
 			t.Errorf("PID 1 lacks %q:\n%s", line, status)
 		}
 	}
 }
 
+// The spy runs as the firewall would if an agent had taken it over. Its own process shows
+// that it can look where it is allowed to.
+func testApart(t *testing.T, l *live) {
+	created, err := l.engine.ExecCreate(t.Context(), l.ContainerID(), client.ExecCreateOptions{
+		AttachStdout: true, User: "64881:64881", Cmd: []string{"/usr/local/bin/spy", "/run/gate", "/run/firewall"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	attached, err := l.engine.ExecAttach(t.Context(), created.ID, client.ExecAttachOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer attached.Close()
+	var said bytes.Buffer
+	if _, err := stdcopy.StdCopy(&said, io.Discard, attached.Reader); err != nil {
+		t.Fatal(err)
+	}
+	want := "bundle firewall: environ denied, mem denied, fd denied, caps 0000000000000000\n" + // its own uid, but not dumpable
+		"bundle gate: environ denied, mem denied, fd denied, caps 0000000000000000\n" +
+		"bundle init: environ denied, mem denied, fd denied, caps 00000000000000e0\n" +
+		"spy: environ open, mem open, fd open, caps 0000000000000000\n" +
+		"/run/gate: denied\n/run/firewall: open\n"
+	if said.String() != want {
+		t.Errorf("the spy says\n%s\nwant\n%s", &said, want)
+	}
+}
+
 func testKilledDaemon(t *testing.T, l *live) {
+	l.event(control.Started)
 	l.event(control.Started)
 	top, err := l.engine.ContainerTop(t.Context(), l.ContainerID(), client.ContainerTopOptions{Arguments: []string{"-o", "pid,args"}})
 	if err != nil {

@@ -36,6 +36,9 @@ type Engine interface {
 	ContainerStop(ctx context.Context, id string, options client.ContainerStopOptions) (client.ContainerStopResult, error)
 	ContainerRemove(ctx context.Context, id string, options client.ContainerRemoveOptions) (client.ContainerRemoveResult, error)
 
+	VolumeList(ctx context.Context, options client.VolumeListOptions) (client.VolumeListResult, error)
+	VolumeRemove(ctx context.Context, name string, options client.VolumeRemoveOptions) (client.VolumeRemoveResult, error)
+
 	ExecCreate(ctx context.Context, id string, options client.ExecCreateOptions) (client.ExecCreateResult, error)
 	ExecAttach(ctx context.Context, id string, options client.ExecAttachOptions) (client.ExecAttachResult, error)
 	ExecInspect(ctx context.Context, id string, options client.ExecInspectOptions) (client.ExecInspectResult, error)
@@ -43,15 +46,20 @@ type Engine interface {
 
 var _ Engine = (*client.Client)(nil)
 
-// Connect reaches the engine that DOCKER_HOST and its companions name. Where they name
-// none and the usual socket is silent, it tries the given socket paths (Docker Desktop,
-// Colima and rootless engines have their own). The caller closes the client.
-func Connect(ctx context.Context, sockets ...string) (*client.Client, error) {
-	engine, first := connect(ctx, client.FromEnv)
+// Connect reaches the engine at host; an empty host means what DOCKER_HOST and its
+// companions name. Where neither names one and the usual socket is silent, it tries the
+// given socket paths (Docker Desktop, Colima and rootless engines have their own). The
+// caller closes the client.
+func Connect(ctx context.Context, host string, sockets ...string) (*client.Client, error) {
+	options := []client.Opt{client.FromEnv}
+	if host != "" {
+		options = append(options, client.WithHost(host))
+	}
+	engine, first := connect(ctx, options...)
 	if first == nil {
 		return engine, nil
 	}
-	if os.Getenv(client.EnvOverrideHost) == "" {
+	if host == "" && os.Getenv(client.EnvOverrideHost) == "" {
 		for _, socket := range sockets {
 			if engine, err := connect(ctx, client.FromEnv, client.WithHost("unix://"+socket)); err == nil {
 				return engine, nil

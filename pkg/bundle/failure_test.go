@@ -27,10 +27,15 @@ func TestStartFailures(t *testing.T) {
 		"leftover container": {
 			func(f *fakeEngine, s *Spec) {
 				other := testSpec()
+				other.Users, s.Users = nil, nil
 				n, _ := f.NetworkCreate(t.Context(), "other", client.NetworkCreateOptions{})
 				_, _ = f.ContainerCreate(t.Context(), other.bundleOptions("", n.ID))
 			},
 			ErrLeftover, "starting bundle demo-x7k2p: creating container bottle-demo-x7k2p: the name is taken by a leftover of an earlier run: Conflict. The container name is in use",
+		},
+		"leftover volume": {
+			func(f *fakeEngine, s *Spec) { f.volumes[KindVolume.Name(s.Identity)] = map[string]string{} },
+			ErrLeftover, "starting bundle demo-x7k2p: creating volume bottle-demo-x7k2p-volume: the name is taken by a leftover of an earlier run",
 		},
 		"no image": {
 			func(_ *fakeEngine, s *Spec) { s.Image = "missing" },
@@ -83,15 +88,15 @@ func TestSpecProblemsAreAllReported(t *testing.T) {
 	t.Parallel()
 	f := newFake(t)
 	_, err := Start(t.Context(), f, Spec{
-		Identity: "../demo-x7k2p", Owner: "a b", ConfigDir: "config", UID: -1,
+		Identity: "../demo-x7k2p", Owner: "a b", MemoryMiB: -1, Users: []User{{UID: 0, RunDir: "/tmp"}},
 		Echo: &Echo{Aliases: []string{"UPPER", "ok.test"}},
 	})
 	want := strings.Join([]string{
 		`starting a bundle: identity "../demo-x7k2p": it looks like demo-x7k2p`,
 		`owner "a b": 1 to 64 letters, digits, dots, dashes`,
 		"image: it is empty",
-		`config directory "config": it must be absolute`,
-		"uid, gid, memory and pids: none may be negative",
+		"memory and pids: none may be negative",
+		`user 0 with "/tmp": daemons are not root and live below /run`,
 		"echo image: it is empty",
 		`echo alias "UPPER": it is no host name`,
 	}, "\n")
@@ -117,7 +122,7 @@ func TestEngineDown(t *testing.T) {
 		t.Errorf("List = %v", err)
 	}
 	t.Setenv(client.EnvOverrideHost, missing)
-	if _, err := Connect(t.Context(), "/nowhere.sock"); !errors.Is(err, ErrEngineDown) || !strings.HasPrefix(err.Error(), "reaching the Docker Engine: the Docker Engine does not answer: ") {
+	if _, err := Connect(t.Context(), "", "/nowhere.sock"); !errors.Is(err, ErrEngineDown) || !strings.HasPrefix(err.Error(), "reaching the Docker Engine: the Docker Engine does not answer: ") {
 		t.Errorf("Connect = %v", err)
 	}
 }

@@ -32,6 +32,9 @@ func (f *fakeEngine) ContainerCreate(ctx context.Context, o client.ContainerCrea
 		r.ID = f.newID("con")
 		f.created = append(f.created, o)
 		f.containers[r.ID] = &fakeContainer{options: o}
+		for _, mount := range o.HostConfig.Mounts {
+			f.volumes[mount.Source] = mount.VolumeOptions.Labels
+		}
 		return nil
 	})
 	return r, err

@@ -12,6 +12,7 @@ import (
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/network"
+	"github.com/moby/moby/api/types/volume"
 	"github.com/moby/moby/client"
 	"go.uber.org/goleak"
 )
@@ -32,6 +33,7 @@ type fakeEngine struct {
 	answers    []error
 	dies       bool // a started bundle ends at once
 	networks   map[string]network.Summary
+	volumes    map[string]map[string]string // labels by name
 	containers map[string]*fakeContainer
 	created    []client.ContainerCreateOptions
 	execs      map[string][]string
@@ -47,7 +49,7 @@ type fakeContainer struct {
 }
 
 func newFake(t *testing.T) *fakeEngine {
-	f := &fakeEngine{t: t, networks: map[string]network.Summary{}, containers: map[string]*fakeContainer{}, execs: map[string][]string{}}
+	f := &fakeEngine{t: t, networks: map[string]network.Summary{}, volumes: map[string]map[string]string{}, containers: map[string]*fakeContainer{}, execs: map[string][]string{}}
 	t.Cleanup(func() {
 		for _, c := range f.containers {
 			if c.streams != nil {
@@ -124,6 +126,35 @@ func (f *fakeEngine) NetworkRemove(ctx context.Context, id string, _ client.Netw
 	})
 }
 
+func (f *fakeEngine) VolumeList(ctx context.Context, o client.VolumeListOptions) (r client.VolumeListResult, err error) {
+	err = f.call(ctx, "volume list", func() error {
+		for name, labels := range f.volumes {
+			if matches(o.Filters, name, labels) {
+				r.Items = append(r.Items, volume.Volume{Name: name, Labels: labels})
+			}
+		}
+		return nil
+	})
+	return r, err
+}
+
+func (f *fakeEngine) VolumeRemove(ctx context.Context, name string, _ client.VolumeRemoveOptions) (r client.VolumeRemoveResult, err error) {
+	return r, f.call(ctx, "volume remove "+name, func() error {
+		if _, ok := f.volumes[name]; !ok {
+			return errdefs.ErrNotFound
+		}
+		for _, c := range f.containers {
+			for _, mount := range c.options.HostConfig.Mounts {
+				if mount.Source == name {
+					return errdefs.ErrConflict.WithMessage("volume is in use")
+				}
+			}
+		}
+		delete(f.volumes, name)
+		return nil
+	})
+}
+
 // name of a container for the record; ids depend on the history.
 func (f *fakeEngine) name(id string) string {
 	f.mu.Lock()
@@ -159,6 +190,9 @@ func (f *fakeEngine) left() string {
 	}
 	for _, c := range f.containers {
 		names = append(names, "container "+c.options.Name)
+	}
+	for name := range f.volumes {
+		names = append(names, "volume "+name)
 	}
 	slices.Sort(names)
 	return strings.Join(names, ", ")

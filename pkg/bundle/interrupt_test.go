@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/moby/moby/client"
 )
@@ -55,4 +57,27 @@ func TestInterruptWhileSomethingIsMade(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A busy engine is waited for; only an interrupt makes the wait short.
+func TestPatienceWithABusyEngine(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, interrupt := context.WithCancel(t.Context())
+		whole, cancel, err := atomic(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer cancel()
+		time.Sleep(createTime / 2)
+		interrupt()
+		time.Sleep(createGrace - time.Millisecond)
+		if whole.Err() != nil {
+			t.Error("the call was cut off at once")
+		}
+		time.Sleep(2 * time.Millisecond)
+		if whole.Err() == nil {
+			t.Errorf("%v after the interrupt the call still goes on", createGrace)
+		}
+	})
 }

@@ -15,6 +15,12 @@ import (
 // daemons anyway.
 const stopSeconds = 2
 
+// runDirMiB bounds a daemon's directory in memory.
+const runDirMiB = 16
+
+// echoUser is nobody: the echo needs no file of its own.
+const echoUser = "65534:65534"
+
 func (s Spec) labels(kind Kind, run string) map[string]string {
 	labels := maps.Clone(s.Labels)
 	if labels == nil {
@@ -49,7 +55,21 @@ func (s Spec) bundleOptions(run, networkID string) client.ContainerCreateOptions
 	host.PidsLimit = &s.PIDs
 	// No host port: the engine picks a free one.
 	host.PortBindings = network.PortMap{s.gatePort(): {{HostIP: netip.AddrFrom4([4]byte{127, 0, 0, 1})}}}
-	host.Mounts = []mount.Mount{{Type: mount.TypeBind, Source: s.ConfigDir, Target: ConfigDir, ReadOnly: true}}
+	// init changes to each daemon's user and signals it, and can do nothing else as root;
+	// the daemons have no capability at all.
+	options.Config.User = "0:0"
+	host.CapAdd = []string{"KILL", "SETGID", "SETUID"}
+	host.Tmpfs["/run"] = "rw,noexec,nosuid,nodev,size=1m,mode=0711"
+	host.ExtraHosts = s.Hosts
+	for _, user := range s.Users {
+		host.Tmpfs[user.RunDir] = fmt.Sprintf("rw,noexec,nosuid,nodev,size=%dm,mode=0700,uid=%d,gid=%d", runDirMiB, user.UID, user.UID)
+		if user.Volume != "" {
+			host.Mounts = append(host.Mounts, mount.Mount{
+				Type: mount.TypeVolume, Source: KindVolume.Name(s.Identity), Target: user.Volume,
+				VolumeOptions: &mount.VolumeOptions{Labels: s.labels(KindVolume, run)},
+			})
+		}
+	}
 	return options
 }
 
@@ -57,6 +77,7 @@ func (s Spec) echoOptions(run, networkID string) client.ContainerCreateOptions {
 	options := s.hardened(KindEcho, run, networkID)
 	options.Config.Image, options.Config.Hostname = s.Echo.Image, "echo"
 	options.Config.Cmd = []string{"echo"}
+	options.Config.User = echoUser
 	options.Config.StdinOnce = true // its one message is all that it gets
 	host := options.HostConfig
 	pids := int64(echoPIDs)
@@ -67,12 +88,11 @@ func (s Spec) echoOptions(run, networkID string) client.ContainerCreateOptions {
 
 // hardened is what both containers have in common.
 func (s Spec) hardened(kind Kind, run, networkID string) client.ContainerCreateOptions {
-	user := fmt.Sprintf("%d:%d", s.UID, s.GID)
 	grace, noInit := stopSeconds, false
 	return client.ContainerCreateOptions{
 		Name: kind.Name(s.Identity),
 		Config: &container.Config{
-			User: user, Entrypoint: []string{Program}, Labels: s.labels(kind, run),
+			Entrypoint: []string{Program}, Labels: s.labels(kind, run),
 			AttachStdin: true, AttachStdout: true, AttachStderr: true, OpenStdin: true,
 			StopSignal: "SIGTERM", StopTimeout: &grace,
 			// Readiness comes over the control channel; a check that starts a process every
@@ -85,10 +105,7 @@ func (s Spec) hardened(kind Kind, run, networkID string) client.ContainerCreateO
 			Init:          &noInit, // our program is PID 1, whatever the engine's default
 			RestartPolicy: container.RestartPolicy{Name: container.RestartPolicyDisabled},
 			LogConfig:     container.LogConfig{Type: "local", Config: map[string]string{"max-size": "10m", "max-file": "3"}},
-			Tmpfs: map[string]string{
-				"/tmp": "rw,noexec,nosuid,nodev,size=16m,mode=1777",
-				"/run": fmt.Sprintf("rw,noexec,nosuid,nodev,size=1m,mode=0700,uid=%d,gid=%d", s.UID, s.GID),
-			},
+			Tmpfs:         map[string]string{"/tmp": "rw,noexec,nosuid,nodev,size=16m,mode=1777"},
 			// The daemons run without any capability and may still bind 443 in here.
 			Sysctls:   map[string]string{"net.ipv4.ip_unprivileged_port_start": "0"},
 			Resources: container.Resources{Ulimits: []*container.Ulimit{{Name: "core", Soft: 0, Hard: 0}}},

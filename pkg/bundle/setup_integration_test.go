@@ -32,9 +32,11 @@ import (
 	"github.com/moby/moby/client"
 
 	"bottle.internal/internal/control"
+	"bottle.internal/internal/daemons"
 	"bottle.internal/internal/echo"
 	"bottle.internal/internal/execx"
 	"bottle.internal/internal/firewall"
+	"bottle.internal/internal/gate"
 	"bottle.internal/internal/link"
 	"bottle.internal/internal/secret"
 	"bottle.internal/pkg/bundle"
@@ -44,7 +46,7 @@ const owner = "bottle-integration-test"
 
 func engineOf(t *testing.T) *client.Client {
 	t.Helper()
-	engine, err := bundle.Connect(t.Context())
+	engine, err := bundle.Connect(t.Context(), "")
 	if err != nil {
 		if strings.Contains(os.Getenv("BOTTLE_REQUIRE"), "docker") {
 			t.Fatal(err)
@@ -61,12 +63,12 @@ func buildImage(t *testing.T, engine *client.Client) string {
 	dir := t.TempDir()
 	var archive bytes.Buffer
 	files := tar.NewWriter(&archive)
-	for _, dir := range []string{"etc/", "etc/bottle/", "run/", "tmp/", "usr/", "usr/local/", "usr/local/bin/"} {
+	for _, dir := range []string{"etc/", "run/", "tmp/", "usr/", "usr/local/", "usr/local/bin/"} {
 		if err := files.WriteHeader(&tar.Header{Name: dir, Typeflag: tar.TypeDir, Mode: 0o755}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for program, source := range map[string]string{"bundle": "bottle.internal/images/bundle", "knock": "./testdata/knock"} {
+	for program, source := range map[string]string{"bundle": "bottle.internal/images/bundle", "knock": "./testdata/knock", "spy": "./testdata/spy"} {
 		path := filepath.Join(dir, program)
 		err := execx.Run(t.Context(), execx.Cmd{
 			Path: "go", Args: []string{"build", "-trimpath", "-o", path, source}, Env: append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux"),
@@ -121,22 +123,20 @@ func withPlatform(t *testing.T, image v1.Image) *v1.ConfigFile {
 	return config
 }
 
-// configDir holds a policy that admits the echo upstream, readable by uid 1000.
-func configDir(t *testing.T) string {
+// policy admits the echo upstream.
+func policy(t *testing.T) control.Inputs {
 	t.Helper()
 	files, err := firewall.Render(firewall.Policy{Bottle: "dev", Hosts: []firewall.Host{
-		{Host: "echo.bottle.test", Port: 443, Scheme: "https", Private: true},
+		{Host: "echo.bottle.test", Port: 443, Scheme: "https", Mode: "plain", Private: true},
 	}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := t.TempDir()
+	inputs := control.Inputs{}
 	for _, file := range files {
-		if err := os.WriteFile(filepath.Join(dir, file.Name), file.Data, 0o644); err != nil {
-			t.Fatal(err)
-		}
+		inputs[file.Name] = secret.New(string(file.Data))
 	}
-	return dir
+	return inputs
 }
 
 func echoStdin(t *testing.T) []byte {
@@ -155,8 +155,10 @@ func echoStdin(t *testing.T) []byte {
 		t.Fatal(err)
 	}
 	stdin, err := echo.Bootstrap{
-		Listen: ":443", Cert: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
-		Key: secret.New(string(pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: keyDER}))),
+		Listen: ":443", Certs: []echo.Cert{{
+			Cert: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
+			Key:  secret.New(string(pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: keyDER}))),
+		}},
 	}.Stdin()
 	if err != nil {
 		t.Fatal(err)
@@ -179,7 +181,15 @@ func (l *live) bootstrap() {
 	ctx, cancel := context.WithTimeout(l.t.Context(), 20*time.Second)
 	defer cancel()
 	l.host = control.NewHost(l.Stdio())
-	if err := l.host.Bootstrap(ctx, control.Bootstrap{LinkKey: l.key, Ports: []uint16{8888}}); err != nil {
+	opened, err := gate.Inputs(l.key, []uint16{8888})
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	boot := control.Bootstrap{
+		Daemons: []string{daemons.Gate, daemons.Firewall},
+		Inputs:  map[string]control.Inputs{daemons.Gate: opened, daemons.Firewall: policy(l.t)},
+	}
+	if err := l.host.Bootstrap(ctx, boot); err != nil {
 		l.t.Fatal(err)
 	}
 	if err := l.host.WaitReady(ctx); err != nil {
@@ -227,9 +237,9 @@ func startLive(t *testing.T) *live {
 		t.Fatal(err)
 	}
 	spec := bundle.Spec{
-		Identity: "probe-" + strings.ToLower(rand.Text()[:5]), Owner: owner, Image: image, UID: 1000, GID: 1000,
-		ConfigDir: configDir(t), Logs: t.Output(),
-		Echo: &bundle.Echo{Image: image, Aliases: []string{"echo.bottle.test", "unlisted.bottle.test"}, Stdin: echoStdin(t)},
+		Identity: "probe-" + strings.ToLower(rand.Text()[:5]), Owner: owner, Image: image, Logs: t.Output(),
+		Users: []bundle.User{{UID: 64880, RunDir: "/run/gate"}, {UID: 64881, RunDir: "/run/firewall"}},
+		Echo:  &bundle.Echo{Image: image, Aliases: []string{"echo.bottle.test", "unlisted.bottle.test"}, Stdin: echoStdin(t)},
 	}
 	t.Cleanup(func() {
 		if err := bundle.Remove(context.Background(), engine, owner, spec.Identity); err != nil {

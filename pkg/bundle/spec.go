@@ -4,15 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path/filepath"
 	"regexp"
+	"strings"
 )
 
 const (
 	// Program is the path of the multi-call program in the image.
 	Program = "/usr/local/bin/bundle"
-	// ConfigDir is where Spec.ConfigDir appears in the container, read-only.
-	ConfigDir = "/etc/bottle"
 	// DefaultGatePort is the container port of init's gate.
 	DefaultGatePort = 7070
 
@@ -38,38 +36,47 @@ const (
 	KindBundle  Kind = "bundle"
 	KindNetwork Kind = "network"
 	KindEcho    Kind = "echo"
+	KindVolume  Kind = "volume"
 )
 
 // Name is the resource's name in the engine.
 func (k Kind) Name(identity string) string {
-	if k == KindEcho {
-		return "bottle-" + identity + "-echo"
+	if k == KindEcho || k == KindVolume {
+		return "bottle-" + identity + "-" + string(k)
 	}
 	return "bottle-" + identity
 }
 
 // Spec describes one bundle.
 type Spec struct {
-	Identity  string // such as demo-x7k2p: names and labels come from it
-	Owner     string // whose state directory this belongs to, for cleanup
-	Image     string // reference or id of an image that the engine has
-	UID, GID  int    // who runs in the container: the user who can read ConfigDir
-	ConfigDir string // absolute host directory
-	GatePort  uint16 // 0 means DefaultGatePort
+	Identity  string   // such as demo-x7k2p: names and labels come from it
+	Owner     string   // whose state directory this belongs to, for cleanup
+	Image     string   // reference or id of an image that the engine has
+	Users     []User   // of the daemons that will run
+	Hosts     []string // NAME:ADDRESS lines for the container's hosts file
+	GatePort  uint16   // 0 means DefaultGatePort
 	Labels    map[string]string
 	MemoryMiB int64 // 0 means 512
 	PIDs      int64 // 0 means 256
 	Echo      *Echo
-	// Logs gets the stderr of the container, and of the echo both outputs, one Write at a
-	// time. It must not block; its errors are ignored. nil discards.
+	// Logs gets the stderr of the container. It must not block for long: the control
+	// channel shares its way. Its errors are ignored. nil discards.
 	Logs io.Writer
+}
+
+// User is a daemon's identity in the container, with the places that it alone may write.
+type User struct {
+	UID    int
+	RunDir string // a small tmpfs
+	Volume string // a volume that goes with the container; "" for none
 }
 
 // Echo is an upstream in the bundle's network, for the demo and tests.
 type Echo struct {
 	Image   string
-	Aliases []string // its names in the network
-	Stdin   []byte   // written to it once; its first line on stdout says that it serves
+	Aliases []string  // its names in the network
+	Stdin   []byte    // written to it once; its first line on stdout says that it serves
+	Logs    io.Writer // gets both of its outputs, one Write at a time, as Spec.Logs
 }
 
 var (
@@ -89,11 +96,13 @@ func (s Spec) check() error {
 	if s.Image == "" {
 		problems = append(problems, errors.New("image: it is empty"))
 	}
-	if !filepath.IsAbs(s.ConfigDir) {
-		problems = append(problems, fmt.Errorf("config directory %q: it must be absolute", s.ConfigDir))
+	if s.MemoryMiB < 0 || s.PIDs < 0 {
+		problems = append(problems, errors.New("memory and pids: none may be negative"))
 	}
-	if s.UID < 0 || s.GID < 0 || s.MemoryMiB < 0 || s.PIDs < 0 {
-		problems = append(problems, errors.New("uid, gid, memory and pids: none may be negative"))
+	for _, user := range s.Users {
+		if user.UID <= 0 || !strings.HasPrefix(user.RunDir, "/run/") {
+			problems = append(problems, fmt.Errorf("user %d with %q: daemons are not root and live below /run", user.UID, user.RunDir))
+		}
 	}
 	if s.Echo != nil {
 		if s.Echo.Image == "" {
@@ -121,6 +130,14 @@ func (s Spec) withDefaults() Spec {
 	if s.Logs == nil {
 		s.Logs = io.Discard
 	}
-	s.Logs = &oneAtATime{out: s.Logs}
+	s.Logs = forgiving{s.Logs}
+	if s.Echo != nil {
+		echo := *s.Echo
+		if echo.Logs == nil {
+			echo.Logs = io.Discard
+		}
+		echo.Logs = &oneAtATime{out: echo.Logs}
+		s.Echo = &echo
+	}
 	return s
 }

@@ -41,6 +41,9 @@ func (b *Bundle) start(ctx context.Context) error {
 			return fmt.Errorf("starting the echo container: %w", err)
 		}
 	}
+	if err := b.checkVolume(ctx); err != nil {
+		return err
+	}
 	id, err := b.create(ctx, b.spec.bundleOptions(b.run, b.networkID))
 	if err != nil {
 		return err
@@ -88,8 +91,13 @@ func (b *Bundle) makeNetwork(ctx context.Context) error {
 	}
 }
 
-// createTime bounds a call that makes something.
-const createTime = 3 * time.Second
+const (
+	// createTime bounds a call that makes something. An engine makes networks one after
+	// the other, so a burst of bottles waits for its turn.
+	createTime = time.Minute
+	// createGrace is how long such a call may go on after an interrupt.
+	createGrace = 3 * time.Second
+)
 
 // atomic is the context of a call that makes something: begun, it is not cut off when
 // ctx ends. The engine would finish it all the same, perhaps after we looked for what
@@ -98,8 +106,15 @@ func atomic(ctx context.Context) (whole context.Context, cancel context.CancelFu
 	if ctx.Err() != nil {
 		return nil, nil, context.Cause(ctx)
 	}
-	whole, cancel = context.WithTimeout(context.WithoutCancel(ctx), createTime)
-	return whole, cancel, nil
+	whole, end := context.WithTimeout(context.WithoutCancel(ctx), createTime)
+	stop := context.AfterFunc(ctx, func() {
+		select {
+		case <-time.After(createGrace):
+			end()
+		case <-whole.Done():
+		}
+	})
+	return whole, func() { stop(); end() }, nil
 }
 
 func (b *Bundle) create(ctx context.Context, options client.ContainerCreateOptions) (id string, err error) {
@@ -127,7 +142,7 @@ func (b *Bundle) startEcho(ctx context.Context) error {
 		return err
 	}
 	b.echoID = id
-	b.echo, err = attach(ctx, b.engine, id, b.spec.Logs)
+	b.echo, err = attach(ctx, b.engine, id, b.spec.Echo.Logs)
 	if err != nil {
 		return fmt.Errorf("attaching to it: %w", err)
 	}
@@ -143,7 +158,7 @@ func (b *Bundle) startEcho(ctx context.Context) error {
 	if err := b.echo.firstLine(ctx); err != nil {
 		return err
 	}
-	b.drained.Go(func() { _, _ = io.Copy(b.spec.Logs, b.echo.stdout) })
+	b.drained.Go(func() { _, _ = io.Copy(b.spec.Echo.Logs, b.echo.stdout) })
 	return nil
 }
 
