@@ -43,6 +43,8 @@ func ServeArgs() []string { return []string{Program, "serve"} }
 
 func decimal(n uint16) string { return strconv.Itoa(int(n)) }
 
-// HealthArgs asks the daemon behind a guest port for its health: exit code 0 if it
-// answered 200.
-func HealthArgs(port uint16) []string { return []string{Program, "health", decimal(port)} }
+// ProvisionArgs is the command line in the guest that proves the way to a port and then
+// receives what goes into the machine, all of it as root.
+func ProvisionArgs(nonce Nonce, port uint16) []string {
+	return []string{Program, "provision", "--nonce", string(nonce), decimal(port)}
+}

@@ -19,6 +19,10 @@ func Frame(nonce Nonce, code int) string {
 	return framePrefix + string(nonce) + ":" + strconv.Itoa(code) + "\x1e\n"
 }
 
+// Proved is what bottle-guest provision prints on its standard output, before it reads
+// anything, once the daemon behind the port has answered.
+func Proved(nonce Nonce) string { return "bottle-proved:" + string(nonce) + "\n" }
+
 // ErrNoExit says that no exit frame came: the machine, the VM tool or bottle-guest
 // itself failed, and the command's exit code is not known.
 var ErrNoExit = errors.New("the guest reported no exit code")

@@ -39,6 +39,10 @@ func TestArgs(t *testing.T) {
 			guest.WinsizeArgs("s1", 24, 80),
 			[]string{"/usr/local/bin/bottle-guest", "winsize", "s1", "24", "80"},
 		},
+		"provision": {
+			guest.ProvisionArgs(nonce, 8888),
+			[]string{"/usr/local/bin/bottle-guest", "provision", "--nonce", "0123456789abcdef", "8888"},
+		},
 		"serve": {guest.ServeArgs(), []string{"/usr/local/bin/bottle-guest", "serve"}},
 	} {
 		if diff := cmp.Diff(test.want, test.got); diff != "" {

@@ -1,18 +1,20 @@
 package provision_test
 
 import (
+	"archive/tar"
 	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
 
+	"bottle.internal/internal/guest/receive"
 	"bottle.internal/pkg/provision"
 )
 
@@ -23,7 +25,7 @@ func apply(t *testing.T, g *fakeGuest, in provision.Input) {
 	}
 }
 
-// tree lists what is in the guest, with modes and contents.
+// tree lists what is in the guest, with modes, owners and contents.
 func tree(t *testing.T, g *fakeGuest) string {
 	t.Helper()
 	var listing strings.Builder
@@ -44,7 +46,7 @@ func tree(t *testing.T, g *fakeGuest) string {
 			target, err = os.Readlink(name)
 			content = []byte(target)
 		}
-		fmt.Fprintf(&listing, "%s %s %q\n", info.Mode(), strings.TrimPrefix(name, g.root), content)
+		fmt.Fprintf(&listing, "%s %s %s %q\n", info.Mode(), g.owners[name], strings.TrimPrefix(name, g.root), content)
 		return err
 	})
 	if err != nil {
@@ -78,12 +80,12 @@ func TestApplyMakesTheFiles(t *testing.T) {
 	if info, err := os.Stat(g.path("home/agent/work")); err != nil || !info.IsDir() {
 		t.Errorf("working directory: %v", err)
 	}
-	if len(g.calls) != 2 {
-		t.Errorf("%d calls, want 2", len(g.calls))
-	}
-	for _, call := range g.calls {
-		if strings.Contains(strings.Join(call.Command, " "), "hunter2") {
-			t.Errorf("a value is on a command line: %q", call.Command)
+	for name, want := range map[string]string{
+		"home/agent/.bottle": "1000:1000", "home/agent/.claude/skills/review/scripts/run.sh": "1000:1000",
+		"run/bottle/env": "0:0", "etc/gitconfig": "0:0", "run/bottle": "",
+	} {
+		if got := g.owners[g.path(name)]; got != want {
+			t.Errorf("%s belongs to %q, want %q", name, got, want)
 		}
 	}
 }
@@ -105,7 +107,7 @@ func TestApplyTwiceIsTheSame(t *testing.T) {
 	}
 }
 
-func TestHundredFilesCostOneTarAndOneCommand(t *testing.T) {
+func TestHundredFilesCostOneCall(t *testing.T) {
 	t.Parallel()
 	skill := fstest.MapFS{}
 	for i := range 100 {
@@ -113,30 +115,32 @@ func TestHundredFilesCostOneTarAndOneCommand(t *testing.T) {
 	}
 	g := newGuest(t)
 	apply(t, g, provision.Input{Skills: []provision.Skill{{Name: "big", FS: skill}}})
-	var commands []string
-	for _, call := range g.calls {
-		commands = append(commands, call.Command[0]+" "+call.Command[1])
-	}
-	if want := []string{"sh -c", "sh -c"}; !slices.Equal(commands, want) || len(g.stdin[0]) == 0 || len(g.stdin[1]) != 0 {
-		t.Errorf("calls: %q", commands)
+	if len(g.archives) != 1 {
+		t.Errorf("%d calls", len(g.archives))
 	}
 	if text := g.read(t, "home/agent/.claude/skills/big/dir1/file99"); text != "x" {
 		t.Errorf("the last file: %q", text)
 	}
 }
 
-func TestPlainTarAndNoCommand(t *testing.T) {
+// The rest of what the guest does is the first entry's to say.
+func TestInstructionsGolden(t *testing.T) {
 	t.Parallel()
 	g := newGuest(t)
-	err := provision.Apply(t.Context(), g, provision.Rendered{
-		Files: []provision.File{{Path: "/home/agent/a/b", Mode: 0o640, Data: []byte("x")}},
-	})
-	if err != nil || len(g.calls) != 1 || strings.Join(g.calls[0].Command, " ") != "tar -x -p -m -f - -C /" {
-		t.Errorf("%v, %+v", err, g.calls)
+	in := everything(t)
+	in.Workdir = "/srv/it's here"
+	in.Supervise = ""
+	apply(t, g, in)
+	entries := tar.NewReader(bytes.NewReader(g.archives[0]))
+	header, err := entries.Next()
+	if err != nil || header.Name != receive.InstructionsName {
+		t.Fatalf("the first entry is %v, %v", header, err)
 	}
-	if g.read(t, "home/agent/a/b") != "x" {
-		t.Error("no file")
+	text, err := io.ReadAll(entries)
+	if err != nil {
+		t.Fatal(err)
 	}
+	golden(t, "instructions.golden", string(text))
 }
 
 func TestSameInputSameTar(t *testing.T) {
@@ -145,7 +149,7 @@ func TestSameInputSameTar(t *testing.T) {
 	for range 2 {
 		g := newGuest(t)
 		apply(t, g, everything(t))
-		tars = append(tars, g.stdin[0])
+		tars = append(tars, g.archives[0])
 	}
 	if !bytes.Equal(tars[0], tars[1]) {
 		t.Error("two tars differ")
@@ -155,17 +159,14 @@ func TestSameInputSameTar(t *testing.T) {
 func TestWorkdirElsewhere(t *testing.T) {
 	t.Parallel()
 	g := newGuest(t)
-	g.write(t, "stubs/chown", "#!/bin/sh\necho \"$@\" > "+g.path("chowned")+"\n", 0o755)
 	apply(t, g, provision.Input{Workdir: "/srv/it's here"})
-	if want := fmt.Sprintf("1000:1000 -- %s\n", g.path("srv/it's here")); g.read(t, "chowned") != want {
-		t.Errorf("chown %q", g.read(t, "chowned"))
+	if got := g.owners[g.path("srv/it's here")]; got != "1000:1000" {
+		t.Errorf("it belongs to %q", got)
 	}
-	if err := os.Remove(g.path("chowned")); err != nil {
-		t.Fatal(err)
-	}
+	clear(g.owners)
 	apply(t, g, provision.Input{Workdir: "/srv/it's here"})
-	if _, err := os.Stat(g.path("chowned")); err == nil {
-		t.Error("a directory that existed got another owner")
+	if got := g.owners[g.path("srv/it's here")]; got != "" {
+		t.Errorf("a directory that existed got the owner %q", got)
 	}
 }
 
@@ -177,46 +178,43 @@ func TestApplyErrors(t *testing.T) {
 		change func(g *fakeGuest)
 		want   string
 	}{
-		{"tar fails", func(g *fakeGuest) {
-			g.write(t, "stubs/tar", "#!/bin/sh\nprintf 'tar: \\033[31mno space\\nleft\\n' >&2; exit 2\n", 0o755)
-		}, "provisioning files: the guest ended with status 2: tar: ?[31mno space; left"},
-		{"tar is killed twice", func(g *fakeGuest) {
+		{"a directory in the way", func(g *fakeGuest) {
+			g.write(t, "run/bottle/env/file", "", 0o644)
+		}, "provisioning: the guest ended with status 125: files: remove ROOT/run/bottle/env: directory not empty"},
+		{"words that a terminal would obey", func(g *fakeGuest) {
+			g.root += "\x1b[31m\nleft"
+			g.write(t, "home", "not a directory", 0o644)
+		}, "provisioning: the guest ended with status 125: remove: open ROOT?[31m; left/home/agent/.claude/skills: not a directory"},
+		{"killed twice", func(g *fakeGuest) {
 			g.answer = func(int) (int, error, bool) { return 137, nil, true }
-		}, "provisioning files: the guest ended with status 137"},
+		}, "provisioning: the guest ended with status 137"},
 		{"the machine is gone", func(g *fakeGuest) {
 			g.answer = func(int) (int, error, bool) { return 1, errors.New("vm not found: x"), true }
-		}, "provisioning files: vm not found: x"},
-		{"gone before the command", func(g *fakeGuest) {
-			g.answer = func(call int) (int, error, bool) { return 1, errors.New("vm not found: x"), call == 2 }
 		}, "provisioning: vm not found: x"},
-		{"a link cannot be made", func(g *fakeGuest) {
-			g.write(t, "stubs/ln", "#!/bin/sh\necho broken >&2; exit 1\n", 0o755)
-		}, "provisioning ca: the guest ended with status 101: broken"},
+		{"no trust store", func(g *fakeGuest) {
+			if err := os.RemoveAll(g.path("etc/ssl")); err != nil {
+				t.Fatal(err)
+			}
+		}, "provisioning: the guest ended with status 125: ca: open ROOT/etc/ssl/certs/ca-certificates.crt: no such file or directory"},
 		{"the bundle does not take the certificate", func(g *fakeGuest) {
 			bundle := g.path("etc/ssl/certs/ca-certificates.crt")
 			if err := errors.Join(os.Remove(bundle), os.Symlink("/dev/null", bundle)); err != nil {
 				t.Fatal(err)
 			}
-		}, "provisioning ca: the guest ended with status 101: " +
-			"ROOT/usr/local/share/ca-certificates/bottle-9c59c24e5d26b91d.crt did not get into ROOT/etc/ssl/certs/ca-certificates.crt"},
-		{"the ready file cannot be written", func(g *fakeGuest) {
-			g.write(t, "stubs/ln", "#!/bin/sh\nmkdir -p "+g.path("run/bottle/ready")+"\n", 0o755)
-		}, "provisioning ready: the guest ended with status 107: ..."},
-		{"an unknown status", func(g *fakeGuest) {
-			g.answer = func(call int) (int, error, bool) { return 3, nil, call == 2 }
-		}, "provisioning command: the guest ended with status 3"},
+		}, "provisioning: the guest ended with status 125: ca: " +
+			"/usr/local/share/ca-certificates/bottle-9c59c24e5d26b91d.crt did not get into /etc/ssl/certs/ca-certificates.crt"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			g := newGuest(t)
+			g.write(t, "run/bottle/ready", "from an earlier launch", 0o644)
+			root := g.root
 			test.change(g)
 			err := provision.Apply(t.Context(), g, render(t, in))
-			got := strings.ReplaceAll(fmt.Sprint(err), g.root, "ROOT")
-			prefix, open := strings.CutSuffix(test.want, "...") // the shell's own words differ
-			if got != test.want && (!open || !strings.HasPrefix(got, prefix)) {
+			if got := strings.ReplaceAll(fmt.Sprint(err), root, "ROOT"); got != test.want {
 				t.Errorf("\n got %s\nwant %s", got, test.want)
 			}
-			if _, err := os.Stat(g.path("run/bottle/ready")); err == nil && !strings.Contains(test.want, "ready:") {
+			if _, err := os.Stat(g.path("run/bottle/ready")); err == nil && g.answer == nil {
 				t.Error("a failure left the machine ready")
 			}
 		})
@@ -228,10 +226,10 @@ func TestKilledOnceIsTriedAgain(t *testing.T) {
 	t.Parallel()
 	for _, killed := range []error{nil, errors.New("the guest reported no exit code")} {
 		g := newGuest(t)
-		g.answer = func(call int) (int, error, bool) { return 137, killed, call == 1 || call == 3 }
+		g.answer = func(call int) (int, error, bool) { return 137, killed, call == 1 }
 		apply(t, g, everything(t))
-		if len(g.calls) != 4 || !bytes.Equal(g.stdin[0], g.stdin[1]) {
-			t.Errorf("%d calls; tars of %d and %d bytes", len(g.calls), len(g.stdin[0]), len(g.stdin[1]))
+		if len(g.archives) != 2 || !bytes.Equal(g.archives[0], g.archives[1]) {
+			t.Errorf("%d calls", len(g.archives))
 		}
 	}
 }
@@ -244,8 +242,8 @@ func TestNoSecondTryAfterCancel(t *testing.T) {
 		cancel()
 		return 137, context.Canceled, true
 	}
-	if err := provision.Apply(ctx, g, render(t, provision.Input{})); !errors.Is(err, context.Canceled) || len(g.calls) != 1 {
-		t.Errorf("%v after %d calls", err, len(g.calls))
+	if err := provision.Apply(ctx, g, render(t, provision.Input{})); !errors.Is(err, context.Canceled) || len(g.archives) != 1 {
+		t.Errorf("%v after %d calls", err, len(g.archives))
 	}
 }
 
@@ -288,12 +286,15 @@ func TestApplyChecksItsInput(t *testing.T) {
 	for want, r := range map[string]provision.Rendered{
 		`provisioning: path "/a/../b": want an absolute path without dot segments`: {Files: []provision.File{{Path: "/a/../b"}}},
 		`provisioning: path "/": want an absolute path without dot segments`:       {Remove: []string{"/"}},
+		`provisioning: path "/a\nremove /b" has characters that are not allowed`:   {Workdir: "/a\nremove /b"},
+		`provisioning: path "/a\n" has characters that are not allowed`:            {Remove: []string{"/a\n"}},
+		`provisioning: path "x": want an absolute path without dot segments`:       {Trust: []provision.Certificate{{File: "x"}}},
 		`provisioning: /x: mode urwxr-xr-x is not allowed`:                         {Files: []provision.File{{Path: "/x", Mode: fs.ModeSetuid | 0o755}}},
 		`provisioning: /x: mode L--------- is not allowed`:                         {Files: []provision.File{{Path: "/x", Mode: fs.ModeSymlink}}},
 	} {
 		g := newGuest(t)
-		if err := provision.Apply(t.Context(), g, r); fmt.Sprint(err) != want || len(g.calls) != 0 {
-			t.Errorf("%v after %d calls, want %s", err, len(g.calls), want)
+		if err := provision.Apply(t.Context(), g, r); fmt.Sprint(err) != want || len(g.archives) != 0 {
+			t.Errorf("%v after %d calls, want %s", err, len(g.archives), want)
 		}
 	}
 }

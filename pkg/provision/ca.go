@@ -16,13 +16,10 @@ import (
 	"strings"
 )
 
-// renderCA writes each certificate into a file of its own and makes the system trust
-// it. update-ca-certificates starts a thousand processes, which takes minutes in an
-// emulated machine; so the script does for our few what that program would do, with
-// the same result, and checks that the bundle has them.
+// renderCA writes each certificate into a file of its own and has the guest make the
+// whole system trust it.
 func renderCA(in Input) (step, error) {
 	var s step
-	var paths, trust []string
 	for i, bundle := range in.CAs {
 		certs, err := parseCertificates(bundle)
 		if err != nil {
@@ -31,64 +28,22 @@ func renderCA(in Input) (step, error) {
 		for _, cert := range certs {
 			sum := sha256.Sum256(cert.Raw)
 			name := path.Join(caDir, fmt.Sprintf("bottle-%x.crt", sum[:8]))
-			if slices.Contains(paths, Quote(name)) {
+			if slices.ContainsFunc(s.trust, func(c Certificate) bool { return c.File == name }) {
 				continue
 			}
 			hash, err := subjectHash(cert)
 			if err != nil {
 				return step{}, fmt.Errorf("certificate file %d: %w", i+1, err)
 			}
-			paths = append(paths, Quote(name))
-			trust = append(trust, fmt.Sprintf("trust %s %s", Quote(name), hash))
+			s.trust = append(s.trust, Certificate{File: name, Hash: hash})
 			s.files = append(s.files, File{
 				Path: name, Mode: 0o644,
 				Data: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw}),
 			})
 		}
 	}
-	if len(paths) == 0 {
-		return step{}, nil
-	}
-	s.script = strings.NewReplacer(
-		"@DIR@", caDir, "@TRUST@", trustDir, "@BUNDLE@", caBundle, "@CURRENT@", strings.Join(paths, "|"),
-	).Replace(caScript) + strings.Join(trust, "\n") + "\n"
 	return s, nil
 }
-
-// caScript forgets the certificates of earlier launches and defines trust.
-const caScript = `bundle=@BUNDLE@
-name() { pem=${1##*/}; pem=${pem%.crt}.pem; }
-trusted() {
-  text=$(cat "$1")
-  case "$text" in -----BEGIN*) ;; *) return 1 ;; esac
-  case "$(cat "$bundle")" in *"$text"*) ;; *) return 1 ;; esac
-}
-for old in @DIR@/bottle-*.crt; do
-  case "$old" in
-  @CURRENT@) ;;
-  *)
-    [ -e "$old" ] || continue
-    awk 'BEGIN { RS = ORS = "-----END CERTIFICATE-----\n" } NR == FNR { old[$0]; next } !($0 in old)' "$old" "$bundle" > "$bundle.bottle"
-    mv -f "$bundle.bottle" "$bundle"
-    if trusted "$old"; then echo "$old did not get out of $bundle" >&2; exit 1; fi
-    name "$old"
-    find @TRUST@ -lname "$pem" -delete
-    rm -f -- "@TRUST@/$pem" "$old"
-    ;;
-  esac
-done
-trust() {
-  name "$1"
-  if ! trusted "$1"; then
-    cat "$1" >> "$bundle"
-    if ! trusted "$1"; then echo "$1 did not get into $bundle" >&2; exit 1; fi
-  fi
-  ln -sf "$1" "@TRUST@/$pem"
-  n=0
-  while [ -e "@TRUST@/$2.$n" ] && [ "$(readlink "@TRUST@/$2.$n")" != "$pem" ]; do n=$((n + 1)); done
-  ln -sf "$pem" "@TRUST@/$2.$n"
-}
-`
 
 // subjectHash is the name under which OpenSSL looks for a certificate in a directory:
 // the first bytes of SHA-1 over the subject in its canonical form.

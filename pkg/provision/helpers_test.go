@@ -9,17 +9,16 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
-	"errors"
 	"flag"
+	"fmt"
+	"io"
 	"math/big"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
-	"bottle.internal/internal/execx"
-	"bottle.internal/pkg/provision"
+	"bottle.internal/internal/guest/receive"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -42,13 +41,13 @@ func golden(t *testing.T, name, got string) {
 	}
 }
 
-// fakeGuest runs the real commands with a directory in place of the guest's root, and
-// without becoming root: owners are not set.
+// fakeGuest receives as the real one does, with a directory in place of the guest's root,
+// and without becoming root: owners are only written down.
 type fakeGuest struct {
-	root  string
-	world string // the certificate that everybody trusts
-	calls []provision.Exec
-	stdin [][]byte
+	root     string
+	world    string // the certificate that everybody trusts
+	archives [][]byte
+	owners   map[string]string
 	// answer, if set, may answer a call itself.
 	answer func(call int) (code int, err error, mine bool)
 }
@@ -56,7 +55,7 @@ type fakeGuest struct {
 // newGuest has a trust store with one certificate.
 func newGuest(t *testing.T) *fakeGuest {
 	t.Helper()
-	g := &fakeGuest{root: t.TempDir()}
+	g := &fakeGuest{root: t.TempDir(), owners: map[string]string{}}
 	g.world = string(makeCA(t))
 	g.write(t, "etc/ssl/certs/ca-certificates.crt", g.world, 0o644)
 	g.write(t, "usr/local/share/ca-certificates/.keep", "", 0o644)
@@ -85,39 +84,22 @@ func (g *fakeGuest) read(t *testing.T, name string) string {
 	return string(data)
 }
 
-func (g *fakeGuest) Exec(ctx context.Context, command provision.Exec) (int, error) {
-	g.calls = append(g.calls, command)
-	var stdin bytes.Buffer
-	if command.Stdin != nil {
-		if _, err := stdin.ReadFrom(command.Stdin); err != nil {
-			return 0, err
-		}
-	}
-	g.stdin = append(g.stdin, bytes.Clone(stdin.Bytes()))
+func (g *fakeGuest) Install(_ context.Context, archive []byte, stderr io.Writer) (int, error) {
+	g.archives = append(g.archives, archive)
 	if g.answer != nil {
-		if code, err, mine := g.answer(len(g.calls)); mine {
+		if code, err, mine := g.answer(len(g.archives)); mine {
 			return code, err
 		}
 	}
-	inRoot := strings.NewReplacer(
-		"/home/agent", g.path("home/agent"), "/run/bottle", g.path("run/bottle"), "/usr/local", g.path("usr/local"),
-		"/etc/", g.path("etc")+"/", "/srv/", g.path("srv")+"/", "tar -x", "tar --no-same-owner -x", "-C /", "-C "+g.root,
-	)
-	args := make([]string, len(command.Command))
-	for i, arg := range command.Command {
-		args[i] = inRoot.Replace(arg)
+	place := receive.Place{Root: g.root, Chown: func(name string, uid, gid int) error {
+		g.owners[name] = fmt.Sprintf("%d:%d", uid, gid)
+		return nil
+	}}
+	if err := place.Receive(bytes.NewReader(archive)); err != nil {
+		fmt.Fprintln(stderr, err)
+		return 125, nil
 	}
-	if args[0] == "tar" { // here the options are words of their own: nothing may reach the real root
-		args = []string{"tar", "-x", "--no-same-owner", "-p", "-m", "-f", "-", "-C", g.root}
-	}
-	err := execx.Run(ctx, execx.Cmd{
-		Path: args[0], Args: args[1:], Env: []string{"PATH=" + g.path("stubs") + ":/usr/bin:/bin"},
-		Stdin: &stdin, Stdout: command.Stdout, Stderr: command.Stderr,
-	})
-	if exit := (*execx.ExitError)(nil); errors.As(err, &exit) {
-		return exit.Code, nil
-	}
-	return 0, err
+	return 0, nil
 }
 
 // makeCA makes a certificate; its bytes differ each time.

@@ -3,10 +3,12 @@
 //
 // It keeps these invariants:
 //   - [Render] is pure but for reading the skills' files: same input, same bytes.
-//   - [Apply] sends one tar and runs one command, whatever the number of files.
+//   - [Apply] sends one tar to one command, whatever the number of files. Its first entry
+//     says what to do beside unpacking; no shell and no other program takes part.
 //   - A value of the environment is in the tar stream and nowhere else: not in a
 //     command, not in an error, not in what fmt or encoding/json make of these types.
-//   - Applying twice gives the same machine; a failure names the step.
+//   - Applying twice gives the same machine, ready only after the last change; a failure
+//     names the step.
 package provision
 
 import (
@@ -18,14 +20,11 @@ import (
 
 // Where things go in the guest.
 const (
-	readyFile  = "/run/bottle/ready"
 	envFile    = "/run/bottle/env"
 	agentHome  = "/home/agent"
 	mcpFile    = agentHome + "/.bottle/mcp.json"
 	gitConfig  = "/etc/gitconfig"
 	caDir      = "/usr/local/share/ca-certificates"
-	trustDir   = "/etc/ssl/certs"
-	caBundle   = trustDir + "/ca-certificates.crt"
 	agentOwner = 1000 // uid and gid
 )
 
@@ -45,12 +44,18 @@ func (f File) Format(state fmt.State, _ rune) {
 	fmt.Fprintf(state, "%s %d:%d %d %s", f.Mode, f.UID, f.GID, len(f.Data), f.Path)
 }
 
-// Rendered is everything that Apply does.
+// Rendered is everything that Apply does, in this order.
 type Rendered struct {
-	Remove  []string // trees that are removed before the files are unpacked
-	Files   []File   // sorted, parents included
-	Command []string // run once all files are there; may be empty
-	Steps   []string // a Command that ends with 101 + i failed in Steps[i]
+	Remove  []string      // trees that are removed before the files are unpacked
+	Files   []File        // sorted, parents included
+	Trust   []Certificate // what the system trusts then; ours of earlier launches are forgotten
+	Workdir string        // made for the agent if it does not exist; empty: none
+}
+
+// Certificate is one of Files that the whole system is to trust.
+type Certificate struct {
+	File string
+	Hash string // OpenSSL's name for its subject
 }
 
 // Input is what there is to provision.
@@ -87,15 +92,13 @@ type Skill struct {
 
 // step is what one renderer made.
 type step struct {
-	remove []string
-	files  []File
-	script string // a fragment of sh, run with -eu
+	remove  []string
+	files   []File
+	trust   []Certificate
+	workdir string
 }
 
-// firstStepStatus is the exit status of a Command whose first step failed.
-const firstStepStatus = 101
-
-// Render renders all steps, in the order in which they take effect.
+// Render renders all steps.
 func Render(in Input) (Rendered, error) {
 	renderers := []struct {
 		name   string
@@ -107,12 +110,10 @@ func Render(in Input) (Rendered, error) {
 		{"git", renderGit},
 		{"supervise", renderSupervise},
 		{"env", renderEnv},
-		{"ready", renderReady},
+		{"workdir", renderWorkdir},
 	}
 	var out Rendered
-	var script strings.Builder
-	script.WriteString("umask 022\n")
-	for i, r := range renderers {
+	for _, r := range renderers {
 		s, err := r.render(in)
 		if err == nil {
 			_, err = complete(s.files)
@@ -120,26 +121,19 @@ func Render(in Input) (Rendered, error) {
 		if err != nil {
 			return Rendered{}, fmt.Errorf("provisioning %s: %w", r.name, err)
 		}
-		out.Steps = append(out.Steps, r.name)
 		out.Remove = append(out.Remove, s.remove...)
 		out.Files = append(out.Files, s.files...)
-		if s.script != "" {
-			// No && and || around the subshell: they would switch its -e off.
-			fmt.Fprintf(&script, "(\nset -eu\n%s)\n[ $? -eq 0 ] || exit %d\n", s.script, firstStepStatus+i)
+		out.Trust = append(out.Trust, s.trust...)
+		if s.workdir != "" {
+			out.Workdir = s.workdir
 		}
 	}
-	out.Command = []string{"sh", "-c", script.String()}
 	files, err := complete(out.Files)
 	if err != nil {
 		return Rendered{}, fmt.Errorf("provisioning: %w", err)
 	}
 	out.Files = files
 	return out, nil
-}
-
-// Quote makes one word of sh out of text, which must not contain NUL.
-func Quote(text string) string {
-	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
 }
 
 // agentFile is a file that belongs to the agent.

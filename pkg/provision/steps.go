@@ -84,22 +84,18 @@ func renderEnv(in Input) (step, error) {
 	return step{files: []File{{Path: envFile, Mode: 0o600, Data: data.Bytes()}}}, nil
 }
 
-// renderReady makes the working directory and, at the very end, the file that says so.
-func renderReady(in Input) (step, error) {
-	s := step{remove: []string{readyFile}, files: []File{agentDir(agentHome)}}
+// renderWorkdir makes the home and the working directory. One outside of the home that
+// exists, such as /tmp, keeps its owner and mode.
+func renderWorkdir(in Input) (step, error) {
+	s := step{files: []File{agentDir(agentHome)}}
 	workdir := orDefault(in.Workdir, "work")
 	switch {
 	case isAgents(workdir):
 		s.files = append(s.files, agentDir(workdir))
 	case workdir != agentHome:
-		// One that exists, such as /tmp, keeps its owner and mode.
-		if err := checkPath(workdir); err != nil {
-			return step{}, err
-		}
-		s.script = fmt.Sprintf("dir=%s\nif [ ! -d \"$dir\" ]; then mkdir -p -- \"$dir\"; chown %d:%d -- \"$dir\"; fi\n",
-			Quote(workdir), agentOwner, agentOwner)
+		s.workdir = workdir
+		return s, checkPath(workdir)
 	}
-	s.script += ": > " + readyFile + "\n"
 	return s, nil
 }
 

@@ -21,8 +21,8 @@ import (
 
 const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-// readEnv reads the environment file. Root may do without one, because provisioning
-// itself runs as root before the file is there.
+// readEnv reads the environment file. Root may do without one: people look as root into a
+// machine whose provisioning failed.
 func readEnv(name string, who account) (map[string]string, error) {
 	file, err := os.OpenFile(name, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -27,7 +27,7 @@ var errNoRoad = errors.New("nobody answered")
 // here is cheaper than another call from the host.
 func health(args []string, patience time.Duration) error {
 	if len(args) != 1 {
-		return usageError{"health takes one port"}
+		return usageError{"want one port"}
 	}
 	if port, err := strconv.ParseUint(args[0], 10, 16); err != nil || port == 0 {
 		return usageError{fmt.Sprintf("no port: %.20q", args[0])}

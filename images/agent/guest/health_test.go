@@ -31,7 +31,7 @@ func TestHealth(t *testing.T) {
 	}{
 		{[]string{well}, ""},
 		{[]string{ill}, "127.0.0.1:" + ill + ` answered "HTTP/1.1 403 Forbidden"`},
-		{nil, "health takes one port"},
+		{nil, "want one port"},
 		{[]string{"0"}, `no port: "0"`},
 		{[]string{"70000"}, `no port: "70000"`},
 		{[]string{"-1"}, `no port: "-1"`},

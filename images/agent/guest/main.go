@@ -7,7 +7,9 @@
 //   - exec: runs one command as root or as the agent and reports its exit code in a
 //     frame that carries the host's nonce.
 //   - winsize: resizes the terminal of a running exec session.
-//   - health: asks the daemon behind a port whether it is well.
+//   - provision: proves that the daemon behind a port answers, and then receives what
+//     goes into the machine.
+//   - health: asks the daemon behind a port whether it is well, for people.
 //
 // The environment of a command comes from a root-only file, never from a command
 // line. The VM is the boundary, not the uid: a command may gain privileges through
@@ -23,6 +25,7 @@ import (
 	"time"
 
 	"bottle.internal/internal/guest"
+	"bottle.internal/internal/guest/receive"
 )
 
 // Exit codes of bottle-guest itself. The last two come in a frame, as in a shell.
@@ -38,6 +41,7 @@ const usage = `usage:
   bottle-guest exec --nonce N --user agent|root --workdir DIR [--session S] [--term T]
                     [--rows N --cols N] -- COMMAND [ARG...]
   bottle-guest winsize SESSION ROWS COLS
+  bottle-guest provision --nonce N PORT < ARCHIVE
   bottle-guest health PORT
 `
 
@@ -50,6 +54,8 @@ type machine struct {
 	envFile, sessionDir, socketDir string
 	rescan                         time.Duration
 	accounts                       map[string]account
+	place                          receive.Place
+	patience                       time.Duration // with a daemon that does not answer yet
 }
 
 // account is a user that commands run as.
@@ -62,7 +68,7 @@ type account struct {
 func theMachine() machine {
 	return machine{
 		envFile: guest.EnvFile, sessionDir: guest.SessionDir, socketDir: guest.RunDir,
-		rescan: 200 * time.Millisecond,
+		rescan: 200 * time.Millisecond, place: receive.Place{Root: "/"}, patience: healthPatience,
 		accounts: map[string]account{
 			guest.RootUser:  {guest.RootUser, 0, 0, "/root"},
 			guest.AgentUser: {guest.AgentUser, guest.AgentUID, guest.AgentGID, guest.AgentHome},
@@ -91,8 +97,10 @@ func run(args []string, m machine, stderr io.Writer) int {
 		code, err = execCommand(args, m, stderr)
 	case "winsize":
 		err = winsizeCommand(args, m)
+	case "provision":
+		code, err = provisionCommand(args, m, stderr)
 	case "health":
-		err = health(args, healthPatience)
+		err = health(args, m.patience)
 	case "":
 		err = usageError{"no command given"}
 	default:

@@ -15,6 +15,7 @@ import (
 
 	"bottle.internal/internal/execx"
 	"bottle.internal/internal/guest"
+	"bottle.internal/internal/guest/receive"
 )
 
 const nonce = "0123456789abcdef"
@@ -40,6 +41,7 @@ func testMachine(dir string) machine {
 	return machine{
 		envFile: filepath.Join(dir, "env"), sessionDir: filepath.Join(dir, "session"), socketDir: dir,
 		rescan: 5 * time.Millisecond,
+		place:  receive.Place{Root: dir, Chown: func(string, int, int) error { return nil }},
 		accounts: map[string]account{
 			guest.RootUser:  {guest.RootUser, 0, 0, "/root"},
 			guest.AgentUser: {guest.AgentUser, uid, gid, dir},
@@ -131,6 +133,10 @@ func TestUsage(t *testing.T) {
 		{good(map[string]string{"cols": "-1"}), `terminal size "-1": want a number from 0 to 65535`},
 		{execArgs("/"), "no command to execute"},
 		{execArgs("/", ""), "no command to execute"},
+		{[]string{"provision", "--nonce", nonce}, "want one port"},
+		{[]string{"provision", "--nonce", nonce, "1", "2"}, "want one port"},
+		{[]string{"provision", "--nonce", "x", "1"}, `nonce "x": want 16 digits from 0-9a-f`},
+		{[]string{"provision", "--force"}, "flag provided but not defined: -force"},
 		{[]string{"winsize", "s", "1"}, "winsize: want a session, rows and columns"},
 		{[]string{"winsize", "../s", "1", "1"}, "winsize: want a session, rows and columns"},
 		{[]string{"winsize", "s", "x", "1"}, `terminal size "x": want a number from 0 to 65535`},

@@ -20,8 +20,10 @@ const stopGrace = 700 * time.Millisecond
 type machine struct{}
 
 func (machine) Setup(boot wire.Boot) error {
-	if boot.UnixNano > 0 {
-		now := unix.NsecToTimespec(boot.UnixNano)
+	var up unix.Timespec
+	if boot.UnixNano > 0 && unix.ClockGettime(unix.CLOCK_MONOTONIC, &up) == nil {
+		// The host wrote its time down when it started us; an emulated boot takes seconds.
+		now := unix.NsecToTimespec(boot.UnixNano + up.Nano())
 		_ = unix.ClockSettime(unix.CLOCK_REALTIME, &now) // the RTC's second is the fallback
 	}
 	if err := unix.Sethostname([]byte(boot.Hostname)); err != nil {

@@ -1,0 +1,146 @@
+//go:build linux
+
+package main
+
+import (
+	"archive/tar"
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"bottle.internal/internal/execx"
+	"bottle.internal/internal/guest"
+	"bottle.internal/internal/guest/receive"
+)
+
+// oneFile is an archive with instructions and a file.
+func oneFile(t *testing.T) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	w := tar.NewWriter(&out)
+	for _, file := range [][2]string{{receive.InstructionsName, "entries 1\n"}, {"home/file", "text"}} {
+		err := w.WriteHeader(&tar.Header{Name: file[0], Typeflag: tar.TypeReg, Mode: 0o644, Size: int64(len(file[1]))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.WriteString(w, file[1]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}
+
+// daemon answers every question for its health with one status line.
+func daemon(t *testing.T, status string) (port string) {
+	t.Helper()
+	listener, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { listener.Close() })
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = conn.Read(make([]byte, 512))
+			_, _ = io.WriteString(conn, "HTTP/1.1 "+status+"\r\n\r\n")
+			_ = conn.Close()
+		}
+	}()
+	_, port, _ = net.SplitHostPort(listener.Addr().String())
+	return port
+}
+
+func TestProvision(t *testing.T) {
+	t.Parallel()
+	well, ill := daemon(t, "200 OK"), daemon(t, "503 Service Unavailable")
+	archive := oneFile(t)
+	for _, test := range []struct {
+		name    string
+		port    string
+		archive []byte
+		want    result
+	}{
+		{"well", well, archive, result{guest.Proved(nonce), guest.Frame(nonce, 0), 0}},
+		{"cut off", well, archive[:1024], result{
+			guest.Proved(nonce), "bottle-guest: files: the archive is cut off: unexpected EOF\n" + guest.Frame(nonce, 125), 125,
+		}},
+		{"ill", ill, archive, result{"", "bottle-guest: 127.0.0.1:" + ill + " answered \"HTTP/1.1 503 Service Unavailable\"\n", 125}},
+		{"no nonce", "", archive, result{"", "bottle-guest: nonce \"\": want 16 digits from 0-9a-f\n" + usage, 2}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			if err := os.MkdirAll(filepath.Join(dir, filepath.Dir(guest.ReadyFile)), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			args := []string{"provision", "--nonce", nonce, test.port}
+			if test.port == "" {
+				args = []string{"provision", "1"}
+			}
+			if got := provisionRun(t, dir, test.archive, args...); got != test.want {
+				t.Errorf("got %+v\nwant %+v", got, test.want)
+			}
+			text, _ := os.ReadFile(filepath.Join(dir, "home/file"))
+			_, err := os.Stat(filepath.Join(dir, guest.ReadyFile))
+			if good := test.want.code == 0; (err == nil) != good || (string(text) == "text") != good {
+				t.Errorf("the file is %q, ready: %v", text, err)
+			}
+		})
+	}
+}
+
+// Without a proof nothing is read: the host sees who takes its bytes.
+func TestProvisionReadsNothingBeforeTheProof(t *testing.T) {
+	t.Parallel()
+	ill := daemon(t, "503 Service Unavailable")
+	archive := bytes.NewReader(oneFile(t))
+	read, write, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer read.Close()
+	if _, err := archive.WriteTo(write); err != nil {
+		t.Fatal(err)
+	}
+	write.Close()
+	dir := t.TempDir()
+	err = execx.Run(t.Context(), execx.Cmd{
+		Path: self(t), Args: []string{"provision", "--nonce", nonce, ill}, Env: []string{dirVariable + "=" + dir}, Stdin: read,
+	})
+	if exit := (*execx.ExitError)(nil); !errors.As(err, &exit) || exit.Code != 125 {
+		t.Errorf("%v", err)
+	}
+	if left, err := io.ReadAll(read); err != nil || int64(len(left)) != archive.Size() {
+		t.Errorf("%d of %d bytes are left, %v", len(left), archive.Size(), err)
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) > 0 {
+		t.Errorf("in the machine: %v, %v", entries, err)
+	}
+}
+
+func provisionRun(t *testing.T, dir string, archive []byte, args ...string) result {
+	t.Helper()
+	var stdout, stderr strings.Builder
+	err := execx.Run(t.Context(), execx.Cmd{
+		Path: self(t), Args: args, Env: []string{dirVariable + "=" + dir},
+		Stdin: bytes.NewReader(archive), Stdout: &stdout, Stderr: &stderr,
+	})
+	code := 0
+	if exit := (*execx.ExitError)(nil); errors.As(err, &exit) {
+		code = exit.Code
+	} else if err != nil {
+		t.Fatal(err)
+	}
+	return result{stdout.String(), stderr.String(), code}
+}
