@@ -22,7 +22,13 @@ const firstSize = 100 * time.Millisecond
 
 // Run runs the plan's agent and returns its exit code.
 func (b *Bottle) Run(ctx context.Context, stdio Stdio) (int, error) {
-	return Exec(ctx, b.deps.Machine, b.plan.VM.Name, Command{Argv: b.plan.Command, Workdir: b.plan.Workdir}, stdio)
+	ctx, release := b.untilAuditFails(ctx)
+	defer release()
+	code, err := Exec(ctx, b.deps.Machine, b.plan.VM.Name, Command{Argv: b.plan.Command, Workdir: b.plan.Workdir}, stdio)
+	if err == nil && b.plan.Template == demoTemplate {
+		b.search = b.searchGuest(ctx)
+	}
+	return code, err
 }
 
 // Exec runs a program in a machine and returns the exit code that the guest reported.

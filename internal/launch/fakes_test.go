@@ -9,8 +9,11 @@ import (
 	"slices"
 	"strings"
 
+	"bottle.internal/internal/audit"
+	"bottle.internal/internal/control"
 	"bottle.internal/internal/guest"
 	"bottle.internal/internal/launch"
+	"bottle.internal/internal/secret"
 	"bottle.internal/pkg/smolvm"
 )
 
@@ -32,11 +35,6 @@ func (m fakeMachine) Start(ctx context.Context, name string) error {
 	return m.w.step(ctx, "start")
 }
 
-func (m fakeMachine) WaitReady(ctx context.Context, name string) error {
-	m.w.record(name)
-	return m.w.step(ctx, "ready")
-}
-
 func (m fakeMachine) Delete(ctx context.Context, name string) error {
 	m.w.record(name)
 	if len(m.w.plan.Ports) != len(m.w.sockets()) {
@@ -48,36 +46,45 @@ func (m fakeMachine) Delete(ctx context.Context, name string) error {
 func (m fakeMachine) Exec(ctx context.Context, o smolvm.ExecOptions) (int, error) {
 	m.w.record(o.Name, o.Workdir)
 	m.w.record(o.Command...)
-	var stdin []byte
 	words := strings.Join(o.Command, " ")
 	switch {
-	case strings.Contains(words, " health "):
-		return m.w.healthCheck(ctx)
 	case strings.Contains(words, " winsize "):
 		return 0, m.w.step(ctx, strings.Join(o.Command[3:], "x"))
-	case strings.Contains(words, "-- bottle-demo"):
-		return m.w.runAgent(ctx, o)
-	case strings.Contains(words, " tar "):
-		stdin, _ = io.ReadAll(o.Stdin)
-		m.w.mu.Lock()
-		m.w.archives = append(m.w.archives, string(stdin))
-		m.w.mu.Unlock()
-		if err := m.w.step(ctx, "files"); err != nil {
-			return -1, err
-		}
+	case strings.Contains(words, " provision "):
+		return m.w.receive(ctx, o)
 	default:
-		if err := m.w.step(ctx, "command"); err != nil {
-			return -1, err
-		}
+		return m.w.runAgent(ctx, o)
 	}
-	_, err := io.WriteString(o.Stderr, frame(o, 0))
+}
+
+// receive plays bottle-guest provision.
+func (w *world) receive(ctx context.Context, o smolvm.ExecOptions) (int, error) {
+	code, err := w.healthCheck(ctx)
+	if code != 0 || err != nil {
+		return code, err
+	}
+	if _, err := io.WriteString(o.Stdout, guest.Proved(nonceOf(o))); err != nil {
+		return -1, err
+	}
+	archive, err := io.ReadAll(o.Stdin)
+	if err != nil {
+		return -1, err
+	}
+	w.mu.Lock()
+	w.archives = append(w.archives, string(archive))
+	w.mu.Unlock()
+	if err := w.step(ctx, "files"); err != nil {
+		return -1, err
+	}
+	_, err = io.WriteString(o.Stderr, frame(o, 0))
 	return 0, err
 }
 
 // frame is what bottle-guest prints for its caller at the end.
-func frame(o smolvm.ExecOptions, code int) string {
-	at := slices.Index(o.Command, "--nonce")
-	return guest.Frame(guest.Nonce(o.Command[at+1]), code)
+func frame(o smolvm.ExecOptions, code int) string { return guest.Frame(nonceOf(o), code) }
+
+func nonceOf(o smolvm.ExecOptions) guest.Nonce {
+	return guest.Nonce(o.Command[slices.Index(o.Command, "--nonce")+1])
 }
 
 func (w *world) healthCheck(ctx context.Context) (int, error) {
@@ -114,6 +121,34 @@ func (w *world) runAgent(ctx context.Context, o smolvm.ExecOptions) (int, error)
 	return 0, err
 }
 
+// fakeAudit keeps the records; what it is told to hide is hidden by the real one.
+type fakeAudit struct{ w *world }
+
+func (a fakeAudit) Append(_ context.Context, r audit.Record) error {
+	a.w.mu.Lock()
+	defer a.w.mu.Unlock()
+	a.w.records = append(a.w.records, r)
+	a.w.audited = append(a.w.audited, fmt.Sprintf("%s %s", r.Source, r.Event))
+	return nil
+}
+
+func (a fakeAudit) Hide(values ...secret.Value) {
+	a.w.mu.Lock()
+	defer a.w.mu.Unlock()
+	for _, value := range values {
+		a.w.hidden = append(a.w.hidden, value.Reveal())
+	}
+}
+
+func (a fakeAudit) Bundle() io.WriteCloser { return discard{} }
+func (a fakeAudit) Done() <-chan struct{}  { return a.w.auditFails }
+func (a fakeAudit) Err() error             { return audit.ErrFull }
+
+type discard struct{}
+
+func (discard) Write(p []byte) (int, error) { return len(p), nil }
+func (discard) Close() error                { return nil }
+
 type fakeSidecars struct{ w *world }
 
 func (s fakeSidecars) Start(ctx context.Context, spec launch.SidecarSpec) (launch.Sidecar, error) {
@@ -137,6 +172,14 @@ func (s fakeSidecar) Gate() string {
 }
 
 func (s fakeSidecar) Reach(context.Context, string) error { return nil }
+
+func (s fakeSidecar) Deliver(_ context.Context, daemon string, inputs control.Inputs) error {
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
+	s.w.delivered = append(s.w.delivered, daemon)
+	s.w.inputs[daemon] = inputs
+	return nil
+}
 
 func (s fakeSidecar) Close(ctx context.Context) error {
 	if len(s.w.plan.Ports) != len(s.w.sockets()) {

@@ -22,6 +22,7 @@ import (
 	"bottle.internal/internal/event"
 	"bottle.internal/internal/link"
 	"bottle.internal/internal/names"
+	"bottle.internal/internal/overseer"
 	"bottle.internal/internal/plan"
 	"bottle.internal/internal/secret"
 	"bottle.internal/internal/state"
@@ -35,7 +36,6 @@ const TeardownTimeout = 3500 * time.Millisecond
 type Machine interface {
 	Create(ctx context.Context, o smolvm.CreateOptions) error
 	Start(ctx context.Context, name string) error
-	WaitReady(ctx context.Context, name string) error
 	Exec(ctx context.Context, o smolvm.ExecOptions) (int, error)
 	Delete(ctx context.Context, name string) error
 }
@@ -55,6 +55,8 @@ type Deps struct {
 	Values   map[string]secret.Value                 // of the plan's variables that come from the host or a question
 	Skills   map[string]fs.FS                        // the directories of the plan's skills
 	Prompt   []byte                                  // the prompt's text, wherever it came from
+	Secrets  Secrets
+	Audit    Audit
 	State    *state.Root
 	Release  func() error // called last: gives back what the caller opened for the launch
 	Events   event.Sink
@@ -74,7 +76,9 @@ type Bottle struct {
 	canary   *canary
 	tally    *tally
 	trust    trust
+	overseer *overseer.Overseer
 	controls []proof
+	search   *search // of the guest for credentials; nil without one
 
 	mu      sync.Mutex
 	sidecar Sidecar // nil until it is ready
@@ -120,9 +124,6 @@ func (b *Bottle) launch(ctx context.Context) error {
 	if err := group.Wait(); err != nil {
 		return err
 	}
-	if err := b.proveFirewall(ctx); err != nil {
-		return err
-	}
 	if err := b.provision(ctx); err != nil {
 		return err
 	}
@@ -138,13 +139,13 @@ func (b *Bottle) prepare(ctx context.Context) error {
 	if err := b.instance.WriteFile(state.PlanFile, text); err != nil {
 		return err
 	}
-	if err := b.writeConfig(); err != nil {
-		return err
-	}
 	if b.key, err = link.NewKey(rand.Reader); err != nil {
 		return fmt.Errorf("making the link key: %w", err)
 	}
 	if b.trust, err = newTrust(b.plan, b.deps.Now()); err != nil {
+		return err
+	}
+	if err := b.oversee(ctx); err != nil {
 		return err
 	}
 	if err := b.startRelays(ctx); err != nil {

@@ -39,11 +39,24 @@ func TestPatience(t *testing.T) {
 			"a firewall that never answers", func(w *world) {
 				w.health = func(context.Context, int) (int, error) { return 1, nil }
 			},
-			"the firewall did not answer inside the guest within 20s (bottle-guest health ended with status 1)", 20 * time.Second,
+			"the firewall did not answer inside the guest within 30s (bottle-guest provision ended with status 1)", 30 * time.Second,
 		},
 		{
 			"a guest that never answers", func(w *world) { w.block = "health" },
-			"the firewall did not answer inside the guest within 20s (bottle-guest health never ended)", 20 * time.Second,
+			"the firewall did not answer inside the guest within 30s (bottle-guest provision never ended)", 30 * time.Second,
+		},
+		{
+			// Whoever answers 137 for ever was not proved, and nobody asks anew for that long.
+			"a guest whose programs are killed", func(w *world) {
+				w.health = func(context.Context, int) (int, error) { return 137, nil }
+			},
+			"the firewall did not answer inside the guest within 30s (bottle-guest provision ended with status 137)", 30 * time.Second,
+		},
+		{
+			"programs that are killed at first", func(w *world) {
+				w.health = func(_ context.Context, call int) (int, error) { return 137 * min(1, 3/call), nil }
+			},
+			"", 300 * time.Millisecond,
 		},
 		{
 			"a machine that dies meanwhile", func(w *world) {
@@ -87,6 +100,22 @@ func TestPatience(t *testing.T) {
 			w.nothingLeft()
 		})
 	}
+}
+
+func TestAGuestThatNeverTakesItsFiles(t *testing.T) {
+	t.Parallel()
+	w := quiet(t)
+	w.block = "files"
+	synctest.Test(t, func(t *testing.T) {
+		w.stuck = make(chan struct{})
+		begin := time.Now()
+		_, err := w.start(t.Context())
+		want := "provisioning: the guest did not take everything within 3m0s"
+		if took := time.Since(begin); err == nil || err.Error() != want || took != 3*time.Minute {
+			t.Errorf("Start() = %v after %s, want %q", err, took, want)
+		}
+	})
+	w.nothingLeft()
 }
 
 // Nobody waits for longer than mage does, even for a tool that never answers.

@@ -2,6 +2,7 @@ package launch
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"bottle.internal/internal/event"
@@ -12,7 +13,7 @@ import (
 )
 
 // provision puts certificates, prompt, settings and environment into the guest, as one
-// archive and one command.
+// archive that one command takes once it has proved the firewall.
 func (b *Bottle) provision(ctx context.Context) error {
 	input, err := b.provisionInput()
 	if err != nil {
@@ -22,7 +23,10 @@ func (b *Bottle) provision(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("rendering what goes into the guest: %w", err)
 	}
-	if err := provision.Apply(ctx, rootOf{b.deps.Machine, b.plan.VM.Name}, rendered); err != nil {
+	if err := provision.Apply(ctx, installer{b}, rendered); err != nil {
+		if boot := (*BootError)(nil); errors.As(err, &boot) {
+			return boot // nothing was provisioned yet
+		}
 		return err
 	}
 	b.say(ctx, event.Info, "provision", fmt.Sprintf("%d files provisioned", len(rendered.Files)))
@@ -37,6 +41,14 @@ func (b *Bottle) provisionInput() (provision.Input, error) {
 	}
 	if user := b.plan.Git.User; user != nil {
 		input.Git.Name, input.Git.Email = user.Name, user.Email
+	}
+	for _, remote := range b.plan.Git.Remotes {
+		input.Git.Remotes = append(input.Git.Remotes, provision.Remote{
+			Upstream: upstreamURL(remote), Gate: fmt.Sprintf("http://127.0.0.1:%d/%s.git", plan.PortGitGate, remote.Name),
+		})
+	}
+	if b.plan.Supervise {
+		input.Supervise = fmt.Sprintf("http://127.0.0.1:%d/mcp", plan.PortSupervise)
 	}
 	for _, skill := range b.plan.Skills {
 		files, ok := b.deps.Skills[skill.Name]
@@ -58,6 +70,17 @@ func (b *Bottle) provisionInput() (provision.Input, error) {
 	return input, nil
 }
 
+// upstreamURL is how people write a repository, and so the agent.
+func upstreamURL(remote plan.Remote) string {
+	host := remote.Host
+	if remote.Port != sshPort {
+		host = fmt.Sprintf("%s:%d", host, remote.Port)
+	}
+	return fmt.Sprintf("ssh://%s@%s%s", remote.User, host, remote.Path)
+}
+
+const sshPort = 22
+
 // value finds what a variable of the guest is set to.
 func (b *Bottle) value(env plan.Env) (secret.Value, error) {
 	switch {
@@ -74,20 +97,4 @@ func (b *Bottle) value(env plan.Env) (secret.Value, error) {
 	}
 }
 
-// rootOf runs provisioning's commands as the guest's root, through bottle-guest, so that
-// their exit codes are the guest's own and not the VM tool's.
-type rootOf struct {
-	machine Machine
-	name    string
-}
-
-// Exec implements [provision.Guest].
-func (g rootOf) Exec(ctx context.Context, e provision.Exec) (int, error) {
-	return Exec(ctx, g.machine, g.name, Command{Argv: e.Command, Workdir: "/", Root: true},
-		Stdio{Stdin: e.Stdin, Stdout: e.Stdout, Stderr: e.Stderr})
-}
-
-var (
-	_ provision.Guest = rootOf{}
-	_ Machine         = (*smolvm.Client)(nil)
-)
+var _ Machine = (*smolvm.Client)(nil)

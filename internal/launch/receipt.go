@@ -49,6 +49,9 @@ func (b *Bottle) Receipt() string {
 		}
 		fmt.Fprintf(&out, "  control  %s  reachable from %s\n", c.target, c.from)
 	}
+	if b.search != nil {
+		fmt.Fprintf(&out, "  search   %s\n", b.search)
+	}
 	if b.canary != nil {
 		hits, proved := b.canary.count()
 		proof := "reachable from the host"

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 
+	"bottle.internal/internal/control"
 	"bottle.internal/internal/event"
 	"bottle.internal/internal/link"
 	"bottle.internal/internal/state"
@@ -18,15 +19,19 @@ type Sidecars interface {
 
 // SidecarSpec is what the bundle of one bottle needs.
 type SidecarSpec struct {
-	Identity  string
-	Labels    map[string]string
-	ConfigDir string // mounted read-only
-	Key       link.Key
+	Identity string
+	Labels   map[string]string
+	Hosts    []string // NAME:ADDRESS lines of the container's hosts file
+	Key      link.Key
+	Inputs   map[string]control.Inputs // of the daemons: configuration, keys, tokens
+	// Answer answers what daemons ask; it is called side by side, and ends with its context.
+	Answer    func(context.Context, control.Question) (any, error)
 	Daemons   []string
 	Ports     []uint16 // of the daemons, behind the gate
 	Echo      []string // names of the echo upstream; none: no echo
 	EchoStdin []byte   // its bootstrap, with its private key
 	Log       io.Writer
+	EchoLog   io.Writer
 }
 
 // Sidecar is a running bundle that has said it is ready.
@@ -35,6 +40,8 @@ type Sidecar interface {
 	Gate() string
 	// Reach dials host:port from inside the bundle.
 	Reach(ctx context.Context, target string) error
+	// Deliver replaces the inputs of a daemon, now and after every restart.
+	Deliver(ctx context.Context, daemon string, inputs control.Inputs) error
 	Close(ctx context.Context) error
 }
 
@@ -49,7 +56,11 @@ func (b *Bottle) startSidecar(ctx context.Context, undo *undo) error {
 		return fmt.Errorf("opening the bundle's log: %w", err)
 	}
 	undo.push("the bundle's log", func(context.Context) error { return logFile.Close() })
-	spec.Log = io.MultiWriter(logFile, b.tally)
+	lines := b.deps.Audit.Bundle()
+	undo.push("the bundle's lines of the audit log", func(context.Context) error { return lines.Close() })
+	// The audit log comes first: a writer that fails keeps the line from those after it.
+	kept := &bounded{out: logFile, limit: maxBundleLog}
+	spec.Log, spec.EchoLog = io.MultiWriter(lines, b.tally, kept), kept
 	b.say(ctx, event.Start, "bundle", "starting the bundle")
 	sidecar, err := b.deps.Sidecars.Start(ctx, spec)
 	if err != nil {
@@ -59,22 +70,26 @@ func (b *Bottle) startSidecar(ctx context.Context, undo *undo) error {
 	b.mu.Lock()
 	b.sidecar = sidecar
 	b.mu.Unlock()
+	b.overseer.Follow(sidecar.Deliver)
 	b.proveControls(ctx, sidecar)
 	b.say(ctx, event.Done, "bundle", "the bundle answers")
 	return nil
 }
 
 func (b *Bottle) sidecarSpec() (SidecarSpec, error) {
+	inputs, err := b.overseer.Inputs()
+	if err != nil {
+		return SidecarSpec{}, err
+	}
 	spec := SidecarSpec{
-		Identity: b.plan.Identity, Labels: b.plan.Labels, ConfigDir: b.instance.ConfigDir(),
-		Key: b.key, Daemons: b.plan.Daemons, Echo: b.plan.Echo,
+		Identity: b.plan.Identity, Labels: b.plan.Labels, Hosts: b.overseer.Hosts(),
+		Key: b.key, Daemons: b.plan.Daemons, Inputs: inputs, Answer: b.overseer.Answer, Echo: b.plan.Echo,
 	}
 	for _, port := range b.plan.Ports {
 		spec.Ports = append(spec.Ports, uint16(port.Guest))
 	}
 	if len(b.plan.Echo) > 0 {
-		var err error
-		if spec.EchoStdin, err = b.trust.echoBootstrap(); err != nil {
+		if spec.EchoStdin, err = b.echoBootstrap(); err != nil {
 			return SidecarSpec{}, err
 		}
 	}

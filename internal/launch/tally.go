@@ -18,27 +18,43 @@ const maxTallyLine = 32 << 10
 // maxTallyKeys bounds what a guest can make the tally remember.
 const maxTallyKeys = 100
 
-// firewallPrefix marks the firewall's lines in the bundle's log; init writes it.
-const firewallPrefix = "firewall| "
-
 // maxTallyText bounds what one entry shows of a host or a reason.
 const maxTallyText = 200
 
-// tally counts what the firewall let through and refused. It reads the bundle's log,
-// which the host got over its own pipe: a guest cannot write there, only cause lines.
+// The labels of the receipt, in the order in which it shows them.
+const (
+	labelAlarm   = "ALARM"
+	labelAllowed = "allowed"
+	labelPushed  = "pushed"
+	labelDecided = "decided"
+	labelRefused = "refused"
+)
+
+func labels() []string {
+	return []string{labelAlarm, labelAllowed, labelPushed, labelDecided, labelRefused}
+}
+
+// tally counts what the daemons let through and refused. It reads the bundle's log, which
+// the host got over its own pipe: a guest cannot write there, only cause lines.
 type tally struct {
-	mu          sync.Mutex
-	rest        []byte // of a line without its end
-	skip        bool   // the end of a line that was too long is still to come
-	allowed     map[string]int
-	denied      map[string]int
-	reasons     map[string]string
-	moreAllowed int // of targets that found no room
-	moreDenied  int // the same, and what the firewall did not write one by one
+	mu     sync.Mutex
+	rest   []byte                       // of a line without its end
+	skip   bool                         // the end of a line that was too long is still to come
+	counts map[string]map[string]*count // by label and target
+	more   map[string]int               // by label: of targets that found no room, and what was not written one by one
+}
+
+type count struct {
+	times  int
+	reason string // the last one
 }
 
 func newTally() *tally {
-	return &tally{allowed: map[string]int{}, denied: map[string]int{}, reasons: map[string]string{}}
+	t := &tally{counts: map[string]map[string]*count{}, more: map[string]int{}}
+	for _, label := range labels() {
+		t.counts[label] = map[string]*count{}
+	}
+	return t
 }
 
 // Write implements io.Writer over the bundle's log.
@@ -62,39 +78,78 @@ func (t *tally) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// entry is the part of a daemon's line that the receipt is about.
+type entry struct {
+	Event  string `json:"event"`
+	Method string `json:"method"`
+	Host   string `json:"host"`
+	Port   int    `json:"port"`
+	Path   string `json:"path"`
+	Line   int    `json:"line"`
+	Rule   string `json:"rule"`
+	Remote string `json:"remote"`
+	Refs   []struct {
+		Ref string `json:"ref"`
+	} `json:"refs"`
+	Reason string `json:"reason"`
+	Count  int    `json:"count"`
+}
+
 func (t *tally) line(line []byte) {
-	text, ok := bytes.CutPrefix(line, []byte(firewallPrefix))
-	if !ok {
+	daemon, text, ok := bytes.Cut(line, []byte("| "))
+	var e entry
+	if !ok || json.Unmarshal(text, &e) != nil {
 		return
 	}
-	var entry struct {
-		Event  string `json:"event"`
-		Host   string `json:"host"`
-		Port   int    `json:"port"`
-		Reason string `json:"reason"`
-		Count  int    `json:"count"`
+	switch string(daemon) + " " + e.Event {
+	case "firewall allow":
+		t.add(labelAllowed, e.target(), "")
+	case "firewall deny":
+		t.add(labelRefused, e.target(), e.Reason)
+	case "egress deny":
+		t.add(labelRefused, e.Method+" "+e.target()+e.Path, e.Reason)
+	case "egress canary", "egress exfiltration":
+		t.add(labelAlarm, e.Event+" to "+e.target(), e.Reason)
+	case "git-gate push-allow":
+		t.add(labelPushed, e.push(), "")
+	case "git-gate push-deny":
+		t.add(labelRefused, "push to "+e.push(), e.where())
+	case "firewall suppressed", "egress suppressed", "git-gate suppressed", "supervise suppressed":
+		t.more[labelRefused] += max(e.Count, 0)
 	}
-	if json.Unmarshal(text, &entry) != nil {
-		return
+}
+
+// decided counts a decision of the operator.
+func (t *tally) decided(what, verdict string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.add(labelDecided, what, verdict)
+}
+
+func (e entry) target() string {
+	if e.Port == 0 {
+		return e.Host
 	}
-	target := shown(entry.Host)
-	if entry.Port != 0 {
-		target = fmt.Sprintf("%s:%d", target, entry.Port)
+	return fmt.Sprintf("%s:%d", e.Host, e.Port)
+}
+
+func (e entry) push() string {
+	refs := make([]string, 0, len(e.Refs))
+	for _, ref := range e.Refs {
+		refs = append(refs, strings.TrimPrefix(ref.Ref, "refs/heads/"))
 	}
-	switch entry.Event {
-	case "allow":
-		if !add(t.allowed, target) {
-			t.moreAllowed++
-		}
-	case "deny":
-		if !add(t.denied, target) {
-			t.moreDenied++
-			return
-		}
-		t.reasons[target] = shown(entry.Reason)
-	case "suppressed":
-		t.moreDenied += max(entry.Count, 0)
+	return e.Remote + " " + strings.Join(refs, ", ")
+}
+
+// where names rule, file and line: never what was found there.
+func (e entry) where() string {
+	switch {
+	case e.Path == "":
+		return e.Reason
+	case e.Line == 0:
+		return fmt.Sprintf("%s (%s, %s)", e.Reason, e.Rule, e.Path)
 	}
+	return fmt.Sprintf("%s (%s, %s:%d)", e.Reason, e.Rule, e.Path, e.Line)
 }
 
 // shown makes a guest's text fit for one line of the receipt: it cannot begin another.
@@ -105,12 +160,18 @@ func shown(text string) string {
 	return strings.NewReplacer("\n", `\n`, "\t", `\t`).Replace(event.SafeText(text))
 }
 
-func add(counts map[string]int, target string) bool {
-	if _, known := counts[target]; !known && len(counts) >= maxTallyKeys {
-		return false
+func (t *tally) add(label, target, reason string) {
+	target = shown(target)
+	counts := t.counts[label]
+	if counts[target] == nil {
+		if len(counts) >= maxTallyKeys {
+			t.more[label]++
+			return
+		}
+		counts[target] = &count{}
 	}
-	counts[target]++
-	return true
+	counts[target].times++
+	counts[target].reason = shown(reason)
 }
 
 // text is the table of the receipt.
@@ -118,17 +179,18 @@ func (t *tally) text() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var out strings.Builder
-	for _, target := range slices.Sorted(maps.Keys(t.allowed)) {
-		fmt.Fprintf(&out, "  allowed  %s  %s\n", target, times(t.allowed[target]))
-	}
-	if t.moreAllowed > 0 {
-		fmt.Fprintf(&out, "  allowed  others  %s\n", times(t.moreAllowed))
-	}
-	for _, target := range slices.Sorted(maps.Keys(t.denied)) {
-		fmt.Fprintf(&out, "  refused  %s  %s: %s\n", target, times(t.denied[target]), t.reasons[target])
-	}
-	if t.moreDenied > 0 {
-		fmt.Fprintf(&out, "  refused  others  %s\n", times(t.moreDenied))
+	for _, label := range labels() {
+		for _, target := range slices.Sorted(maps.Keys(t.counts[label])) {
+			c := t.counts[label][target]
+			fmt.Fprintf(&out, "  %-8s %s  %s", label, target, times(c.times))
+			if c.reason != "" {
+				fmt.Fprintf(&out, ": %s", c.reason)
+			}
+			out.WriteByte('\n')
+		}
+		if n := t.more[label]; n > 0 {
+			fmt.Fprintf(&out, "  %-8s others  %s\n", label, times(n))
+		}
 	}
 	return out.String()
 }

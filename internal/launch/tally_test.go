@@ -18,7 +18,17 @@ func TestTallyOfHostileLines(t *testing.T) {
 	for _, test := range []struct{ name, log, want string }{
 		{"nothing", "", ""},
 		{"two of each", allow("a.test") + allow("a.test") + deny("b.test", "not listed"), "  allowed  a.test:443  2 times\n  refused  b.test:443  once: not listed\n"},
-		{"another daemon's line", "egress| {\"event\":\"allow\",\"host\":\"a.test\",\"port\":443}\n", ""},
+		{"another daemon's line", "supervise| {\"event\":\"allow\",\"host\":\"a.test\",\"port\":443}\n", ""},
+		{
+			"egress", `egress| {"event":"deny","method":"DELETE","host":"a.test","port":443,"path":"/v1/","reason":"not among the methods"}` + "\n" +
+				`egress| {"event":"canary","host":"a.test","port":443,"reason":"in a header"}` + "\n",
+			"  ALARM    canary to a.test:443  once: in a header\n  refused  DELETE a.test:443/v1/  once: not among the methods\n",
+		},
+		{
+			"pushes", `git-gate| {"event":"push-allow","remote":"app","refs":[{"ref":"refs/heads/bottle/x"}]}` + "\n" +
+				`git-gate| {"event":"push-deny","remote":"app","refs":[{"ref":"refs/heads/bottle/x"}],"reason":"a secret was found","rule":"github-pat","path":"a.md","line":3}` + "\n",
+			"  pushed   app bottle/x  once\n  refused  push to app bottle/x  once: a secret was found (github-pat, a.md:3)\n",
+		},
 		{"our prefix in the middle", "egress| firewall| {\"event\":\"allow\",\"host\":\"a.test\",\"port\":443}\n", ""},
 		{"no JSON", "firewall| hello\nfirewall| {\"event\":\"allow\"\nfirewall| []\nfirewall| \n", ""},
 		{"an unknown event", "firewall| {\"event\":\"start\",\"host\":\"a.test\"}\n", ""},
@@ -31,7 +41,7 @@ func TestTallyOfHostileLines(t *testing.T) {
 			"control characters", "firewall| {\"event\":\"deny\",\"host\":\"\\u001b[2Jx\",\"reason\":\"\\u202e\\r\"}\n",
 			`  refused  \x1b[2Jx  once: \u202e\r` + "\n",
 		},
-		{"a long host is cut", allow(strings.Repeat("a", 300)), "  allowed  " + strings.Repeat("a", 200) + "...:443  once\n"},
+		{"a long host is cut", allow(strings.Repeat("a", 300)), "  allowed  " + strings.Repeat("a", 200) + "...  once\n"},
 		{"after a line that is too long", long + "\n" + allow("a.test"), "  allowed  a.test:443  once\n"},
 		{"the end of a line that is too long", long + allow("evil.test") + allow("a.test"), "  allowed  a.test:443  once\n"},
 		{"an entry where the patience ends", long[1:] + allow("evil.test") + allow("a.test"), "  allowed  a.test:443  once\n"},

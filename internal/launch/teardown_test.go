@@ -55,10 +55,10 @@ func TestStartAndUndoBothFail(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	deps := w.deps()
-	w.fail = "ready"
+	w.fail = "start"
 	deps.Release = func() error { return errors.New("stuck") }
 	_, err := launch.Start(t.Context(), w.plan, deps)
-	want := "waiting for the machine: injected failure\ndemo-aaaaa was not removed completely: stuck"
+	want := "starting the machine: injected failure\ndemo-aaaaa was not removed completely: stuck"
 	var leftover *launch.LeftoverError
 	if err == nil || err.Error() != want || !errors.As(err, &leftover) || !errors.Is(err, errInjected) {
 		t.Errorf("Start() = %v, want %q", err, want)

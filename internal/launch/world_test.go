@@ -14,6 +14,8 @@ import (
 
 	"go.uber.org/goleak"
 
+	"bottle.internal/internal/audit"
+	"bottle.internal/internal/control"
 	"bottle.internal/internal/event"
 	"bottle.internal/internal/launch"
 	"bottle.internal/internal/plan"
@@ -37,13 +39,21 @@ type world struct {
 	block string        // this step waits for the end of its context
 	stuck chan struct{} // closed when it waits
 
-	mu       sync.Mutex
-	calls    []string        // in order
-	exists   map[string]bool // what has to be undone
-	argv     []string        // every word that a process list would have shown
-	archives []string        // what provisioning sent on stdin
-	spec     launch.SidecarSpec
-	gateAddr string
+	mu         sync.Mutex
+	calls      []string        // in order
+	exists     map[string]bool // what has to be undone
+	argv       []string        // every word that a process list would have shown
+	archives   []string        // what provisioning sent on stdin
+	spec       launch.SidecarSpec
+	inputs     map[string]control.Inputs // the newest that were delivered
+	delivered  []string
+	audited    []string
+	records    []audit.Record
+	hidden     []string
+	secrets    launch.Secrets
+	auditFails chan struct{} // closed when the log can take no more
+	audit      launch.Audit  // nil: a fakeAudit
+	gateAddr   string
 
 	health func(ctx context.Context, call int) (int, error)                // nil: fine at once
 	agent  func(ctx context.Context, o smolvm.ExecOptions) (string, error) // nil: exit 0; returns the frame's text
@@ -56,7 +66,7 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &world{t: t, state: root, plan: demoPlan(), exists: map[string]bool{}, stuck: make(chan struct{})}
+	return &world{t: t, state: root, plan: demoPlan(), exists: map[string]bool{}, stuck: make(chan struct{}), inputs: map[string]control.Inputs{}, auditFails: make(chan struct{})}
 }
 
 // shortDir is a directory whose path leaves room for the name of a socket.
@@ -90,13 +100,16 @@ func demoPlan() plan.Plan {
 		VM:       plan.VM{Name: "bottle-demo-aaaaa", Tool: "smolvm", Version: "1.9.3", CPUs: 1, MemoryMiB: 512, DiskGiB: 10},
 		Daemons:  []string{"firewall"},
 		Ports:    []plan.Port{{Daemon: "firewall", Guest: plan.PortFirewall}, {Daemon: "git-gate", Guest: plan.PortGitGate}},
-		Firewall: plan.Firewall{Engine: "builtin", Hosts: []plan.Host{{Host: "echo.bottle.test", Port: 443, Scheme: "https", Private: true}}},
+		Firewall: plan.Firewall{Engine: "builtin", Hosts: []plan.Host{{Host: "echo.bottle.test", Port: 443, Scheme: "https", Private: true, Mode: "plain"}}},
 		Echo:     []string{"echo.bottle.test", "unlisted.bottle.test"},
 		Labels:   map[string]string{"bottle.identity": "demo-aaaaa"},
 	}
 }
 
 func (w *world) deps() launch.Deps {
+	if w.audit == nil {
+		w.audit = fakeAudit{w}
+	}
 	return launch.Deps{
 		Machine: fakeMachine{w}, Tool: smolvm.Tool{Name: "smolvm", Path: "/bin/true", Version: smolvm.Version{Major: 1, Minor: 9, Patch: 3}},
 		Sidecars: fakeSidecars{w},
@@ -105,6 +118,8 @@ func (w *world) deps() launch.Deps {
 		},
 		Values:  map[string]secret.Value{"FROM_HOST": secret.New(envValue), "ASKED": secret.New(answerValue)},
 		Prompt:  []byte(prompt),
+		Secrets: w.secrets,
+		Audit:   w.audit,
 		State:   w.state,
 		Release: func() error { return w.undoStep(context.Background(), "release", "") },
 		Events:  event.Discard(), PID: os.Getpid(), Now: time.Now,

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/containerd/errdefs"
@@ -17,6 +18,7 @@ import (
 	"github.com/moby/moby/client"
 
 	"bottle.internal/internal/control"
+	"bottle.internal/internal/gate"
 	"bottle.internal/internal/link"
 	"bottle.internal/pkg/bundle"
 )
@@ -35,6 +37,8 @@ type fakeEngine struct {
 	exists  map[string]bool // containers and the network
 	created []client.ContainerCreateOptions
 	boots   []control.Bootstrap
+	news    chan any  // other messages of the host
+	deaf    *deafConn // the host's end, once it is to hang
 	starts  int
 	streams net.Conn // of the container: the engine's end
 	gate    *link.Gate
@@ -45,7 +49,7 @@ type fakeEngine struct {
 
 func newEngine(t *testing.T) *fakeEngine {
 	t.Helper()
-	e := &fakeEngine{t: t, exists: map[string]bool{}}
+	e := &fakeEngine{t: t, exists: map[string]bool{}, news: make(chan any, 100)}
 	t.Cleanup(func() {
 		e.kill()
 		e.serving.Wait()
@@ -89,6 +93,10 @@ func (e *fakeEngine) NetworkRemove(_ context.Context, id string, _ client.Networ
 	return r, nil
 }
 
+func (e *fakeEngine) VolumeList(context.Context, client.VolumeListOptions) (r client.VolumeListResult, err error) {
+	return r, nil
+}
+
 func (e *fakeEngine) ContainerCreate(_ context.Context, o client.ContainerCreateOptions) (r client.ContainerCreateResult, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -118,8 +126,9 @@ func (e *fakeEngine) ContainerAttach(ctx context.Context, _ string, _ client.Con
 	}
 	e.mu.Lock()
 	e.streams = theirs
+	e.deaf = &deafConn{Conn: ours, stuck: make(chan struct{}), closed: make(chan struct{})}
+	r.HijackedResponse = client.NewHijackedResponse(e.deaf, "application/vnd.docker.multiplexed-stream")
 	e.mu.Unlock()
-	r.HijackedResponse = client.NewHijackedResponse(ours, "application/vnd.docker.multiplexed-stream")
 	return r, nil
 }
 
@@ -146,7 +155,7 @@ func (e *fakeEngine) ContainerStart(ctx context.Context, _ string, _ client.Cont
 }
 
 // play is init in the container.
-func (e *fakeEngine) play(gate *link.Gate, streams net.Conn) {
+func (e *fakeEngine) play(opened *link.Gate, streams net.Conn) {
 	init := control.NewInit(streams, stdout{streams})
 	e.mu.Lock()
 	e.say = init
@@ -158,6 +167,7 @@ func (e *fakeEngine) play(gate *link.Gate, streams net.Conn) {
 		}
 		boot, ok := message.(control.Bootstrap)
 		if !ok {
+			e.news <- message
 			continue
 		}
 		e.mu.Lock()
@@ -168,7 +178,11 @@ func (e *fakeEngine) play(gate *link.Gate, streams net.Conn) {
 			onBoot(init)
 			continue
 		}
-		gate.Open(boot.LinkKey, boot.Ports)
+		key, ports, err := gate.Parse(boot.Inputs["gate"])
+		if err != nil {
+			e.t.Error(err)
+		}
+		opened.Open(key, ports)
 		_ = init.Ready()
 	}
 }
@@ -206,4 +220,27 @@ func (e *fakeEngine) ContainerRemove(_ context.Context, id string, _ client.Cont
 	defer e.mu.Unlock()
 	delete(e.exists, id)
 	return r, nil
+}
+
+// deafConn is the host's end of streams that nobody reads any more, once it hangs.
+type deafConn struct {
+	net.Conn
+	hangs  atomic.Bool
+	stuck  chan struct{} // closed when a Write waits
+	closed chan struct{}
+	once   sync.Once
+}
+
+func (c *deafConn) Write(p []byte) (int, error) {
+	if !c.hangs.Load() {
+		return c.Conn.Write(p)
+	}
+	close(c.stuck)
+	<-c.closed
+	return 0, net.ErrClosed
+}
+
+func (c *deafConn) Close() error {
+	c.once.Do(func() { close(c.closed) })
+	return c.Conn.Close()
 }

@@ -19,8 +19,10 @@ import (
 
 	"bottle.internal/internal/control"
 	"bottle.internal/internal/event"
+	"bottle.internal/internal/gate"
 	"bottle.internal/internal/launch"
 	"bottle.internal/internal/link"
+	"bottle.internal/internal/secret"
 	"bottle.internal/internal/sidecar"
 )
 
@@ -61,7 +63,7 @@ func (h *heard) wait(t *testing.T, line string) {
 
 func starter(engine *fakeEngine, events event.Sink) sidecar.Starter {
 	return sidecar.Starter{
-		Engine: engine, Owner: "owner", UID: 1000, GID: 1000, Events: events,
+		Engine: engine, Owner: "owner", Events: events,
 		Image: func(context.Context) (string, error) { return "bundle@sha256:1", nil },
 	}
 }
@@ -97,7 +99,11 @@ func spec(t *testing.T, port uint16) launch.SidecarSpec {
 		t.Fatal(err)
 	}
 	return launch.SidecarSpec{
-		Identity: "demo-aaaaa", ConfigDir: t.TempDir(), Key: key, Daemons: []string{"firewall"}, Ports: []uint16{port}, Log: io.Discard,
+		Identity: "demo-aaaaa", Key: key, Daemons: []string{"firewall"}, Ports: []uint16{port}, Log: io.Discard,
+		Inputs: map[string]control.Inputs{"firewall": {"routes.json": secret.New("s3cret routes")}},
+		Answer: func(_ context.Context, q control.Question) (any, error) {
+			return map[string]string{"for": q.Daemon}, nil
+		},
 	}
 }
 
@@ -173,7 +179,9 @@ func TestBundleDiesAndComesBack(t *testing.T) {
 	}
 	engine.mu.Lock()
 	for i, boot := range engine.boots {
-		if !bytes.Equal(boot.LinkKey.Reveal(), want.Key.Reveal()) || strings.Join(boot.Daemons, " ") != "firewall" || boot.Ports[0] != want.Ports[0] {
+		key, ports, err := gate.Parse(boot.Inputs["gate"])
+		if err != nil || !bytes.Equal(key.Reveal(), want.Key.Reveal()) || strings.Join(boot.Daemons, " ") != "gate firewall" ||
+			ports[0] != want.Ports[0] || boot.Inputs["firewall"]["routes.json"].Reveal() != "s3cret routes" {
 			t.Errorf("bootstrap %d is %+v", i, boot)
 		}
 	}
@@ -201,7 +209,7 @@ func TestKeyIsNotInTheContainersDescription(t *testing.T) {
 	defer func() { _ = running.Close(t.Context()) }()
 	options := engine.created[0]
 	text := fmt.Sprintf("%+v %+v", options.Config, options.HostConfig)
-	if len(options.Config.Env) > 0 || strings.Contains(text, string(want.Key.Reveal())) || strings.Join(options.Config.Cmd, " ") != "init" {
+	if len(options.Config.Env) > 0 || strings.Contains(text, string(want.Key.Reveal())) || strings.Contains(text, "s3cret") || strings.Join(options.Config.Cmd, " ") != "init" {
 		t.Errorf("config %s", text)
 	}
 }

@@ -66,9 +66,6 @@ type Instance struct {
 // Dir is the instance's absolute path.
 func (i *Instance) Dir() string { return i.dir }
 
-// ConfigDir is the directory that the bundle sees.
-func (i *Instance) ConfigDir() string { return filepath.Join(i.dir, ConfigDir) }
-
 // Path is the path of one of the files that this package names.
 func (i *Instance) Path(name string) string { return filepath.Join(i.dir, name) }
 

@@ -11,9 +11,10 @@
 //	plan.json    what was asked for, as resolved
 //	status.json  how far it got: [Status]
 //	lock         held by the owner
-//	config/      the bundle's configuration, mounted read-only into it
 //	sockets/     one unix socket per guest port (or elsewhere, see [Instance.SocketDir])
 //	bundle.log   what the bundle's daemons printed
+//	supervise/   what the agent asked for and what was decided (internal/proposal)
+//	approved.json  approvals that hold after a resume too
 package state
 
 import (
@@ -33,10 +34,22 @@ const (
 	PlanFile   = "plan.json"
 	StatusFile = "status.json"
 	LockFile   = "lock"
-	ConfigDir  = "config"
 	SocketDir  = "sockets"
 	BundleLog  = "bundle.log"
+
+	SuperviseDir = "supervise"
+	ApprovedFile = "approved.json"
 )
+
+// AuditDir is below the root and outlives every bottle: their audit logs, and the key that
+// signs them.
+const (
+	AuditDir = ".audit"
+	AuditKey = AuditDir + "/key"
+)
+
+// AuditLog is the path of a bottle's audit log below the root.
+func AuditLog(id names.Identity) string { return AuditDir + "/" + string(id) + ".jsonl" }
 
 // ErrNotFound means that there is no such instance.
 var ErrNotFound = errors.New("no such bottle")
@@ -82,7 +95,7 @@ func (r *Root) Create(id names.Identity) (*Instance, error) {
 		return nil, fmt.Errorf("making the instance directory: %w", err)
 	}
 	instance := &Instance{ID: id, dir: dir, root: r}
-	for _, sub := range []string{ConfigDir, SocketDir} {
+	for _, sub := range []string{SocketDir} {
 		if err := os.Mkdir(filepath.Join(dir, sub), 0o700); err != nil {
 			return nil, errors.Join(fmt.Errorf("making the instance directory: %w", err), r.remove(id))
 		}

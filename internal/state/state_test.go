@@ -171,7 +171,7 @@ func TestARemovalThatWasCutShortIsFinished(t *testing.T) {
 	t.Parallel()
 	root := open(t)
 	for _, name := range []string{".gone-demo-aaaaa", ".gone-not an identity", ".log"} {
-		if err := os.MkdirAll(filepath.Join(root.Dir(), name, "config"), 0o700); err != nil {
+		if err := os.MkdirAll(filepath.Join(root.Dir(), name, "sockets"), 0o700); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -1,0 +1,141 @@
+package launch_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+	"time"
+
+	"bottle.internal/internal/guest"
+	"bottle.internal/internal/launch"
+	"bottle.internal/pkg/provision"
+	"bottle.internal/pkg/smolvm"
+)
+
+// Whatever a guest says that is not the word of proof with this call's nonce, it gets no
+// byte of what the host has for it.
+func TestNoProofNoArchive(t *testing.T) {
+	t.Parallel()
+	for name, say := range map[string]func(nonce guest.Nonce) (stdout, stderr string){
+		"nothing":                 func(guest.Nonce) (string, string) { return "", "" },
+		"a foreign nonce":         func(guest.Nonce) (string, string) { return guest.Proved("0123456789abcdef"), "" },
+		"not at the beginning":    func(n guest.Nonce) (string, string) { return "x" + guest.Proved(n), "" },
+		"not to its end":          func(n guest.Nonce) (string, string) { return strings.TrimSuffix(guest.Proved(n), "\n"), "" },
+		"on the wrong stream":     func(n guest.Nonce) (string, string) { return "", guest.Proved(n) },
+		"a frame instead":         func(n guest.Nonce) (string, string) { return "", guest.Frame(n, 0) },
+		"a frame on both":         func(n guest.Nonce) (string, string) { return guest.Frame(n, 0), guest.Frame(n, 0) },
+		"something in the middle": func(n guest.Nonce) (string, string) { return "bottle-proved:\n" + string(n) + "\n", "" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			deps := w.deps()
+			calls := 0
+			deps.Machine = scripted{fakeMachine{w}, func(ctx context.Context, o smolvm.ExecOptions) (int, error) {
+				if calls++; calls > 2 {
+					return -1, smolvm.ErrNotRunning // else it would be asked for half a minute
+				}
+				stdout, stderr := say(nonceOf(o))
+				_, _ = io.WriteString(o.Stdout, stdout)
+				_, _ = io.WriteString(o.Stderr, stderr)
+				read := make(chan int)
+				go func() {
+					n, _ := o.Stdin.Read(make([]byte, 1))
+					read <- n
+				}()
+				select {
+				case <-read:
+					t.Error("the archive came without a proof")
+				case <-time.After(10 * time.Millisecond):
+					go func() { // when the host closes the stream
+						if n := <-read; n != 0 {
+							t.Error("the archive came without a proof")
+						}
+					}()
+				}
+				return 0, nil
+			}}
+			_, err := launch.Start(t.Context(), w.plan, deps)
+			var boot *launch.BootError
+			want := "asking for the firewall inside the guest: machine is not running"
+			if !errors.As(err, &boot) || err.Error() != want || calls != 3 {
+				t.Errorf("Start() = %v after %d calls, want %q", err, calls, want)
+			}
+			w.nothingLeft()
+		})
+	}
+}
+
+// The word may come in pieces.
+func TestProofInPieces(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	deps := w.deps()
+	deps.Machine = scripted{fakeMachine{w}, func(_ context.Context, o smolvm.ExecOptions) (int, error) {
+		_, _ = io.WriteString(o.Stderr, "not for anybody\n")
+		for _, piece := range guest.Proved(nonceOf(o)) {
+			_, _ = io.WriteString(o.Stdout, string(piece))
+		}
+		_, _ = io.WriteString(o.Stdout, "and more")
+		archive, err := io.ReadAll(o.Stdin)
+		if err != nil || !strings.Contains(string(archive), literal) {
+			t.Errorf("%d bytes, %v", len(archive), err)
+		}
+		_, _ = io.WriteString(o.Stderr, "files: no space left\n"+frame(o, 125))
+		return 125, nil
+	}}
+	_, err := launch.Start(t.Context(), w.plan, deps)
+	var failed *provision.GuestError
+	want := "provisioning: the guest ended with status 125: files: no space left"
+	if !errors.As(err, &failed) || err.Error() != want {
+		t.Errorf("Start() = %v, want %q", err, want)
+	}
+	w.nothingLeft()
+}
+
+// After the proof a killed command is tried once more, with a proof of its own.
+func TestKilledAfterTheProof(t *testing.T) {
+	t.Parallel()
+	for kills, want := range map[int]string{
+		1: "<nil>",
+		2: "provisioning: the guest reported no exit code: the VM tool ended with status 137",
+	} {
+		w := newWorld(t)
+		deps := w.deps()
+		calls := 0
+		deps.Machine = scripted{fakeMachine{w}, func(ctx context.Context, o smolvm.ExecOptions) (int, error) {
+			if calls++; calls <= kills {
+				_, _ = io.WriteString(o.Stdout, guest.Proved(nonceOf(o)))
+				return 137, nil
+			}
+			return w.receive(ctx, o)
+		}}
+		bottle, err := launch.Start(t.Context(), w.plan, deps)
+		if fmt.Sprint(err) != want || calls != 2 {
+			t.Errorf("killed %d times: Start() = %v after %d calls, want %s", kills, err, calls, want)
+		}
+		if err == nil {
+			err = bottle.Close(t.Context())
+			if err != nil {
+				t.Error(err)
+			}
+		}
+		w.nothingLeft()
+	}
+}
+
+// scripted is a machine whose provisioning is played by a test.
+type scripted struct {
+	fakeMachine
+	provision func(context.Context, smolvm.ExecOptions) (int, error)
+}
+
+func (s scripted) Exec(ctx context.Context, o smolvm.ExecOptions) (int, error) {
+	if strings.Contains(strings.Join(o.Command, " "), " provision ") {
+		return s.provision(ctx, o)
+	}
+	return s.fakeMachine.Exec(ctx, o)
+}
