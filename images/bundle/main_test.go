@@ -7,6 +7,8 @@ import (
 	"net"
 	"strings"
 	"testing"
+
+	"bottle.internal/internal/daemons"
 )
 
 func TestCommands(t *testing.T) {
@@ -37,7 +39,7 @@ func TestCommands(t *testing.T) {
 		{"dial " + live.Addr().String(), 0, "ok " + live.Addr().String() + "\n", ""},
 		{"dial " + dead.Addr().String(), 1, "refused " + dead.Addr().String() + ": connect: connection refused\n", ""},
 		{"echo loudly", 2, "", "bundle echo: unexpected argument \"loudly\"\n"},
-		{"firewall --listen 0.0.0.0:1", 2, "", "bundle firewall: --listen \"0.0.0.0:1\": only a loopback address and port, such as 127.0.0.1:8888\n"},
+		{"firewall --listen 0.0.0.0:1", 2, "", "bundle: unknown command \"firewall\"\n" + usage},
 	} {
 		t.Run(test.args, func(t *testing.T) {
 			t.Parallel()
@@ -52,8 +54,11 @@ func TestCommands(t *testing.T) {
 
 func TestDaemonsAreWhole(t *testing.T) {
 	t.Parallel()
-	for _, d := range daemons() {
-		if d.Name == "" || d.Health == "" || len(d.Args) == 0 || d.Args[0] != d.Name {
+	if len(all()) != len(daemons.All()) {
+		t.Errorf("%d daemons, want %d", len(all()), len(daemons.All()))
+	}
+	for _, d := range all() {
+		if d.Name == "" || d.Health == "" || len(d.Args) != 1 || d.Args[0] != d.Name || d.UID == 0 {
 			t.Errorf("daemon %+v", d)
 		}
 	}

@@ -57,6 +57,10 @@ func (r *Recipe) read(top *table) {
 		r.Programs = append(r.Programs, program)
 		t.finish()
 	}
+	for _, t := range top.tables("supplied") {
+		r.Supplied = append(r.Supplied, Supplied{Name: t.required("name"), To: r.target(t, "to", true)})
+		t.finish()
+	}
 	for _, t := range top.tables("npm") {
 		r.readNpm(t)
 	}

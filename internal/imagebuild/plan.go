@@ -1,6 +1,7 @@
 package imagebuild
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -19,7 +20,15 @@ import (
 // Selection says which image of a recipe is wanted.
 type Selection struct {
 	Platform Platform
-	Tools    []string // of the recipe's [[npm]]; the others are left out
+	Tools    []string                // of the recipe's [[npm]]; the others are left out
+	Supplied map[string]SuppliedFile // by the name in [[supplied]]; the others are left out
+}
+
+// SuppliedFile is an operator's program on the disk.
+type SuppliedFile struct {
+	Path   string
+	Size   int64
+	SHA256 string // hex; the layer is refused when the file has another
 }
 
 // KeyPart is one thing that a recipe key was made of.
@@ -128,7 +137,37 @@ func (j *Job) plan(ctx context.Context) error {
 		}
 		j.entries("files "+files.From, entries)
 	}
+	for _, supplied := range j.recipe.Supplied {
+		if file, ok := j.selection.Supplied[supplied.Name]; ok {
+			j.layers = append(j.layers, j.planSupplied(supplied, file))
+		}
+	}
 	return j.planPrograms(ctx)
+}
+
+// planSupplied is a layer of one program, which is checked again while it is read.
+func (j *Job) planSupplied(supplied Supplied, file SuppliedFile) layerPlan {
+	key := hashJSON("supplied 1", layer.Format, supplied.To, file.SHA256)
+	entry := layer.File(supplied.To[1:], 0o755, nil)
+	entry.Size = file.Size
+	entry.Open = func() (io.ReadCloser, error) { return openVerified(file) }
+	return layerPlan{name: "supplied " + supplied.Name, key: key, make: func(ctx context.Context, _ *base) (*layer.Layer, error) {
+		return j.builder.store.FromTar(ctx, layer.Source{Key: key, Name: supplied.Name, Fill: func(_ context.Context, w io.Writer) error {
+			return layer.Write(w, []layer.Entry{entry})
+		}})
+	}}
+}
+
+// openVerified reads the whole program first: its bytes must not change after the check.
+func openVerified(file SuppliedFile) (io.ReadCloser, error) {
+	data, err := os.ReadFile(file.Path)
+	if err != nil {
+		return nil, err
+	}
+	if sum := sha256.Sum256(data); hex.EncodeToString(sum[:]) != file.SHA256 {
+		return nil, fmt.Errorf("%s has changed: its sha256 is not %s any more", file.Path, file.SHA256)
+	}
+	return io.NopCloser(bytes.NewReader(data)), nil
 }
 
 // entries plans a layer of files that are at hand; its key is their content.

@@ -32,6 +32,7 @@ type Recipe struct {
 	Dirs       []Directory
 	Files      []Files
 	Programs   []Program
+	Supplied   []Supplied
 	Npm        []Npm
 
 	fsys fs.FS
@@ -73,6 +74,13 @@ type Files struct {
 type Program struct {
 	Package string // "./images/bundle"
 	To      string
+}
+
+// Supplied is somebody else's program, which is in the image only where the operator has
+// it and says so.
+type Supplied struct {
+	Name string
+	To   string
 }
 
 // Npm is a command line tool that comes as a native program in an npm tarball.
