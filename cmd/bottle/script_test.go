@@ -128,6 +128,8 @@ func fakeEngine(t *testing.T) string {
 		case strings.HasSuffix(r.URL.Path, "/_ping"):
 		case strings.HasSuffix(r.URL.Path, "/containers/json"), strings.HasSuffix(r.URL.Path, "/networks"):
 			_, _ = io.WriteString(w, "[]")
+		case strings.HasSuffix(r.URL.Path, "/volumes"):
+			_, _ = io.WriteString(w, `{"Volumes":[]}`)
 		default:
 			t.Errorf("unexpected request: %s %s", r.Method, r.URL)
 			w.WriteHeader(http.StatusNotImplemented)

@@ -131,8 +131,8 @@ func TestUnsupportedIsRefusedBeforeAnythingIsAsked(t *testing.T) {
 		t.Error("a question was asked")
 		return secret.Value{}, nil
 	}
-	_, err := a.Start(t.Context(), plan.Plan{Supervise: true, Env: []plan.Env{{Name: "B", Source: "prompt", From: "x"}}})
-	if err == nil || err.Error() != "not supported yet: supervise: supervise = true" {
+	_, err := a.Start(t.Context(), plan.Plan{OnCanary: "cut", Env: []plan.Env{{Name: "B", Source: "prompt", From: "x"}}})
+	if err == nil || err.Error() != "not supported yet: on_canary: cut" {
 		t.Errorf("Start() = %v", err)
 	}
 }

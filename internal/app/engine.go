@@ -1,10 +1,12 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -23,11 +25,25 @@ const engineTimeout = 5 * time.Second
 func (a *App) engine(ctx context.Context) (*client.Client, error) {
 	ctx, cancel := context.WithTimeout(ctx, engineTimeout)
 	defer cancel()
-	engine, err := bundle.Connect(ctx, a.engineSockets()...)
+	host, err := a.engineHost()
+	if err != nil {
+		return nil, &Problem{Err: err, Hints: []string{"docker context ls"}}
+	}
+	engine, err := bundle.Connect(ctx, host, a.engineSockets()...)
 	if err != nil {
 		return nil, engineProblem(err)
 	}
 	return engine, nil
+}
+
+// engineHost is the engine of the person's Docker context, as the docker command would
+// find it; "" leaves it to DOCKER_HOST and the usual sockets.
+func (a *App) engineHost() (string, error) {
+	if a.config.getenv(client.EnvOverrideHost) != "" {
+		return "", nil
+	}
+	config := cmp.Or(a.config.getenv("DOCKER_CONFIG"), filepath.Join(a.dirs.home, ".docker"))
+	return bundle.ContextHost(os.DirFS(config), a.config.getenv("DOCKER_CONTEXT"))
 }
 
 // engineSockets are where engines listen that do not own /var/run/docker.sock.
@@ -57,7 +73,7 @@ func (a *App) sidecars(ctx context.Context) (launch.Sidecars, *client.Client, er
 		return nil, nil, err
 	}
 	return sidecar.Starter{
-		Engine: engine, Owner: a.owner(), UID: a.config.UID, GID: a.config.GID, Events: a.events,
+		Engine: engine, Owner: a.owner(), Events: a.events,
 		Image: func(ctx context.Context) (string, error) {
 			loaded, _, err := a.loadBundle(ctx, engine)
 			return loaded.Ref, err

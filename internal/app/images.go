@@ -69,7 +69,13 @@ func (a *App) planJob(ctx context.Context, recipe string, tools []string) (*imag
 	if err != nil {
 		return nil, err
 	}
-	return a.builder().Plan(ctx, parsed, imagebuild.Selection{Platform: guestPlatform(), Tools: tools})
+	selection := imagebuild.Selection{Platform: guestPlatform(), Tools: tools}
+	if recipe == bundleRecipe {
+		if selection.Supplied, err = a.supplied(); err != nil {
+			return nil, err
+		}
+	}
+	return a.builder().Plan(ctx, parsed, selection)
 }
 
 // image adapts a job to the pack cache.

@@ -20,9 +20,6 @@ import (
 	"bottle.internal/pkg/smolvm"
 )
 
-// firewallEngine is the only one that this version runs.
-const firewallEngine = "builtin"
-
 // liteNote is what the stand-in has to say about itself.
 const liteNote = "stand-in over QEMU: shows behaviour, not isolation strength"
 
@@ -63,7 +60,7 @@ func Supported(p plan.Plan) error {
 	}
 	return &Problem{
 		Text:  "not supported yet: " + strings.Join(missing, "\nnot supported yet: "),
-		Hints: []string{"this version runs allowlisted hosts only; bottle start demo shows them"},
+		Hints: []string{"leave it out of the manifest; docs/manifest.md says what this version does not run yet"},
 	}
 }
 
@@ -100,7 +97,7 @@ func same(a, b string) bool {
 
 // facts looks up what Resolve has to know.
 func (a *App) facts(ctx context.Context, needs plan.Needs) (plan.Facts, error) {
-	facts := plan.Facts{FirewallEngine: firewallEngine, HostEnv: map[string]bool{}, Files: map[string]plan.FileFact{}}
+	facts := plan.Facts{FirewallEngine: a.firewallEngine(), HostEnv: map[string]bool{}, Files: map[string]plan.FileFact{}}
 	for _, name := range needs.Env {
 		facts.HostEnv[name] = a.isSet(name)
 	}

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"bottle.internal/internal/event"
 	"bottle.internal/internal/imagepack"
 	"bottle.internal/internal/launch"
+	"bottle.internal/internal/names"
 	"bottle.internal/internal/plan"
 	"bottle.internal/internal/secret"
 )
@@ -37,13 +39,21 @@ func (a *App) Start(ctx context.Context, p plan.Plan) (*launch.Bottle, error) {
 		return nil, err
 	}
 	defer closeSkills()
+	secrets, err := a.secrets(p)
+	if err != nil {
+		return nil, err
+	}
 	sidecars, engine, err := a.sidecars(ctx)
 	if err != nil {
 		return nil, err
 	}
+	log, err := a.openAudit(names.Identity(p.Identity))
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("opening the audit log: %w", err), engine.Close())
+	}
 	bottle, err := launch.Start(ctx, p, launch.Deps{
 		Machine: client, Tool: client.Tool(), Sidecars: sidecars, Values: values, Skills: skills, Prompt: prompt,
-		State: a.state, Release: engine.Close, Events: a.events, PID: os.Getpid(), Now: time.Now,
+		Secrets: secrets, Audit: log, State: a.state, Release: func() error { return errors.Join(a.closeAudit(ctx, p.Identity, log), engine.Close()) }, Events: a.events, PID: os.Getpid(), Now: time.Now,
 		Artifact: func(ctx context.Context) (launch.Artifact, error) {
 			packed, err := a.artifact(ctx, client, p.Image.Tools)
 			return launch.Artifact{Path: packed.Path, Archive: packed.Via == imagepack.ViaArchive}, err

@@ -73,7 +73,7 @@ func (s *session) again(flag string) string {
 func commands() []command {
 	return []command{
 		startCommand(), execCommand(), shellCommand(), listCommand(), stopCommand(),
-		planCommand(), imagesCommand(), baseCommand(), setupCommand(), doctorCommand(),
+		superviseCommand(), auditCommand(), planCommand(), imagesCommand(), baseCommand(), setupCommand(), doctorCommand(),
 		cleanCommand(), versionCommand(),
 	}
 }
@@ -154,7 +154,7 @@ func overview() string {
 	var text strings.Builder
 	text.WriteString("bottle runs an AI coding agent in a microVM without a network device.\n\nusage: bottle COMMAND [flags]\n\n")
 	for _, c := range commands() {
-		fmt.Fprintf(&text, "  %-8s %s\n", c.name, c.summary)
+		fmt.Fprintf(&text, "  %-10s %s\n", c.name, c.summary)
 	}
 	text.WriteString("\nMore: bottle COMMAND --help\n")
 	return text.String()

@@ -1,11 +1,14 @@
 package cli
 
 import (
+	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"golang.org/x/term"
@@ -46,14 +49,18 @@ func (s *session) askSecret(ctx context.Context, question string) (secret.Value,
 	if err != nil {
 		return secret.Value{}, fmt.Errorf("asking a question: %w", err)
 	}
+	// Here and not in the reader, which may outlive us: it must not turn the echo off later.
+	if err := echoOff(fd); err != nil {
+		return secret.Value{}, fmt.Errorf("asking a question: %w", err)
+	}
+	defer func() { _ = term.Restore(fd, saved) }()
 	fmt.Fprintf(s.Stderr, "%s: ", event.SafeText(question))
-	answer, err := untilDone(ctx, func() ([]byte, error) { return term.ReadPassword(fd) })
+	answer, err := untilDone(ctx, func() (string, error) { return bufio.NewReader(s.Stdin).ReadString('\n') })
 	fmt.Fprintln(s.Stderr)
-	if err != nil {
-		_ = term.Restore(fd, saved) // an interrupted read has left the echo off
+	if err != nil && (answer == "" || !errors.Is(err, io.EOF)) {
 		return secret.Value{}, fmt.Errorf("reading an answer: %w", err)
 	}
-	return secret.New(string(answer)), nil
+	return secret.New(strings.TrimRight(answer, "\r\n")), nil
 }
 
 // untilDone reads from the terminal. ^C must end the wait, and a read of a terminal
