@@ -14,6 +14,7 @@ import (
 
 	"bottle.internal/internal/app"
 	"bottle.internal/internal/cli"
+	"bottle.internal/internal/fuzzing"
 )
 
 // This runs before mage's generated main reads os.Args: see docs/adr/0008.
@@ -58,16 +59,28 @@ func Up(ctx context.Context) error { return Run(ctx, os.Getenv("AGENT")) }
 // Test runs the unit tests, with the race detector and in random order.
 func Test() error { return sh.RunV("go", "test", "-race", "-shuffle=on", "./...") }
 
-// Integration runs the tests that need Docker and a VM.
+// Integration runs the tests that need Docker, a VM, or minutes; archtest knows which
+// packages have such tests.
 func Integration(ctx context.Context) error {
 	mg.CtxDeps(ctx, Setup)
-	return sh.RunV("go", "test", "-tags=integration", "-count=1", "-timeout=20m", "-p=1", "./...")
+	return sh.RunV("go", "test", "-tags=integration", "-count=1", "-timeout=20m", "-p=1",
+		"./internal/ca", "./internal/gitgate", "./internal/imagebuild/...", "./internal/imagepack", "./internal/lite/cli",
+		"./pkg/bundle", "./tests/...")
 }
 
 // Bench measures, and prints one table of ratios.
 func Bench(ctx context.Context) error {
 	mg.CtxDeps(ctx, Setup)
 	return sh.RunV("go", "test", "-tags=integration", "-run=^$", "-bench=.", "-benchtime=1x", "-timeout=30m", "./tests/bench")
+}
+
+// Fuzz runs every fuzz target for $FUZZTIME, 60s by default, one after the other.
+func Fuzz(ctx context.Context) error {
+	each, err := fuzzing.ParseTime(os.Getenv("FUZZTIME"))
+	if err != nil {
+		return err
+	}
+	return fuzzing.Run(ctx, fuzzing.Config{Dir: ".", Time: each, Environ: os.Environ(), Out: os.Stdout})
 }
 
 // Lint checks formatting and the rules of the house.

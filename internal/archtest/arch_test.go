@@ -3,8 +3,11 @@ package archtest
 
 import (
 	"context"
+	"io/fs"
+	"os"
 	"os/exec"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -22,14 +25,50 @@ func mayImport() map[string][]string {
 		"internal/event":    {},
 		"internal/execx":    {"internal/secret"},
 		"internal/state":    {"internal/names"},
-		"internal/manifest": {"internal/names", "internal/event", "internal/guest"},
+		"internal/manifest": {"internal/forge", "internal/names", "internal/event", "internal/guest"},
 		"internal/plan":     {"internal/names", "internal/event", "internal/guest", "internal/manifest"},
 		"internal/link":     {"internal/secret"},
 		"internal/control":  {"internal/link", "internal/secret", "internal/event"},
 		"internal/guest":    {},
-		"pkg/bundle":        {},
-		"pkg/provision":     {},
-		"pkg/smolvm":        {"internal/execx", "internal/secret"},
+
+		// what a bottle's rules are made of, on the host
+		"internal/overseer": {
+			"internal/ca", "internal/control", "internal/daemons", "internal/egress", "internal/firewall", "internal/firewall/pipelock", "internal/gitgate",
+			"internal/plan", "internal/proposal", "internal/proposal/ask", "internal/secret", "internal/sshagent", "internal/token",
+		},
+		"internal/proposal": {"internal/event", "internal/forge", "internal/names", "internal/plan", "internal/proposal/ask", "internal/state"},
+		"internal/token":    {"internal/event", "internal/execx", "internal/secret"},
+		"internal/audit":    {"internal/event", "internal/secret"},
+		"internal/sshagent": {"internal/secret"},
+		"internal/ca":       {"internal/firewall/hostname", "internal/secret"},
+
+		// what runs in the bundle: a daemon knows its channel and what it decides with
+		"internal/daemons":       {},
+		"internal/journal":       {},
+		"internal/boundedlisten": {},
+		"internal/printable":     {},
+		"internal/netguard":      {"internal/firewall/hostname", "internal/printable"},
+		"internal/proposal/ask":  {"internal/firewall/hostname", "internal/firewall/urlpath", "internal/names"},
+		"internal/gate":          {"internal/control", "internal/link", "internal/secret"},
+		"internal/firewall": {
+			"internal/boundedlisten", "internal/control", "internal/firewall/hostname", "internal/firewall/urlpath", "internal/journal",
+			"internal/names", "internal/netguard", "internal/printable", "internal/secret",
+		},
+		"internal/egress": {
+			"internal/boundedlisten", "internal/ca", "internal/control", "internal/firewall/hostname", "internal/firewall/urlpath",
+			"internal/firewall/urlquery", "internal/journal", "internal/netguard", "internal/printable", "internal/secret",
+		},
+		"internal/gitgate": {
+			"internal/boundedlisten", "internal/control", "internal/execx", "internal/firewall/hostname", "internal/journal",
+			"internal/names", "internal/netguard", "internal/printable",
+		},
+		"internal/supervise": {"internal/control", "internal/journal", "internal/proposal/ask"},
+		"internal/initd":     {"internal/control", "internal/execx"},
+		"internal/fuzzing":   {"internal/execx"},
+
+		"pkg/bundle":    {},
+		"pkg/provision": {},
+		"pkg/smolvm":    {"internal/execx", "internal/secret"},
 	}
 }
 
@@ -37,13 +76,25 @@ func mayImport() map[string][]string {
 func neverReach() map[string][]string {
 	effects := []string{"os/exec", "net/http", "github.com/moby/moby/client", "github.com/google/go-containerregistry/pkg/v1"}
 	return map[string][]string{
-		"internal/names":    effects,
-		"internal/manifest": effects,
-		"internal/plan":     effects,
-		"pkg/provision":     effects,
-		"internal/guest":    effects,
-		"pkg/bundle":        {"os/exec"},
-		"cmd/lite-init":     {"net/http"},
+		"internal/names":         effects,
+		"internal/manifest":      effects,
+		"internal/plan":          effects,
+		"pkg/provision":          effects,
+		"internal/guest":         effects,
+		"internal/proposal":      effects,
+		"internal/audit":         effects,
+		"internal/sshagent":      effects,
+		"internal/netguard":      effects,
+		"internal/daemons":       effects,
+		"internal/journal":       effects,
+		"internal/boundedlisten": effects,
+		"internal/printable":     effects,
+		"internal/overseer":      {"github.com/moby/moby/client"},
+		// These three have nothing to start: who takes one over finds no way to a program.
+		"internal/gate":   {"os/exec"},
+		"internal/egress": {"os/exec"},
+		"pkg/bundle":      {"os/exec"},
+		"cmd/lite-init":   {"net/http"},
 	}
 }
 
@@ -75,9 +126,10 @@ func TestReach(t *testing.T) {
 // not import; the stand-in VM tool is a program of its own.
 func TestProgramsStayApart(t *testing.T) {
 	t.Parallel()
+	host := host()
 	for pkg, prefixes := range map[string][]string{
 		"images/agent/guest": {"internal/app", "internal/launch", "internal/lite", "pkg/"},
-		"images/bundle":      {"internal/app", "internal/launch", "internal/lite", "pkg/"},
+		"images/bundle":      append(host, "internal/lite", "pkg/"),
 		"cmd/smolvm-lite":    {"internal/app", "internal/launch", "internal/plan", "pkg/"},
 	} {
 		for _, dep := range list(t, "{{range .Deps}}{{.}}\n{{end}}", pkg) {
@@ -90,6 +142,55 @@ func TestProgramsStayApart(t *testing.T) {
 					t.Errorf("%s reaches %s", pkg, ours)
 				}
 			}
+		}
+	}
+}
+
+// host are the packages of the host's side: manifests, plans, tokens and keys are theirs.
+func host() []string {
+	return []string{
+		"internal/app", "internal/cli", "internal/launch", "internal/plan", "internal/manifest", "internal/overseer",
+		"internal/sidecar", "internal/state", "internal/token", "internal/audit", "internal/sshagent",
+	}
+}
+
+// A daemon that is taken over should find nothing of the host in its program, and no other
+// daemon's code but what both decide with.
+func TestDaemonsKnowNothingOfTheHost(t *testing.T) {
+	t.Parallel()
+	daemons := map[string][]string{
+		"internal/gate":      {"internal/proposal"},
+		"internal/firewall":  {"internal/proposal", "internal/ca"},
+		"internal/egress":    {"internal/proposal"},
+		"internal/gitgate":   {"internal/proposal", "internal/ca"},
+		"internal/supervise": {"internal/ca", "internal/netguard"},
+		"internal/initd":     {"internal/proposal", "internal/ca", "internal/netguard"},
+	}
+	for pkg, more := range daemons {
+		forbidden := append(host(), more...)
+		for other := range daemons {
+			if other != pkg {
+				forbidden = append(forbidden, other)
+			}
+		}
+		for _, dep := range list(t, "{{range .Deps}}{{.}}\n{{end}}", pkg) {
+			// hostname, urlpath and ask are the rules that two of them share
+			ours := strings.TrimPrefix(dep, module)
+			if ours != dep && slices.Contains(forbidden, ours) {
+				t.Errorf("%s reaches %s", pkg, ours)
+			}
+		}
+	}
+}
+
+// Everything else goes through internal/execx, which gives a program its own group and no
+// environment that it was not meant to have.
+func TestOneWayToStartPrograms(t *testing.T) {
+	t.Parallel()
+	for _, line := range lines(t, "{{.ImportPath}} {{range .Imports}}{{.}} {{end}}", "...") {
+		pkg, imports, _ := strings.Cut(line, " ")
+		if slices.Contains(strings.Fields(imports), "os/exec") && pkg != module+"internal/execx" {
+			t.Errorf("%s imports os/exec", pkg)
 		}
 	}
 }
@@ -110,11 +211,43 @@ func TestSiblings(t *testing.T) {
 
 func list(t *testing.T, format, pkg string) []string {
 	t.Helper()
+	return strings.Fields(strings.Join(lines(t, format, pkg), "\n"))
+}
+
+func lines(t *testing.T, format, pkg string) []string {
+	t.Helper()
 	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), "go", "list", "-f", format, path.Join(module, pkg))
 	cmd.Env = append(cmd.Environ(), "GOOS=linux")
 	out, err := cmd.Output()
 	if err != nil {
 		t.Fatalf("go list %s: %v", pkg, err)
 	}
-	return strings.Fields(string(out))
+	return strings.Split(strings.TrimSpace(string(out)), "\n")
+}
+
+// `mage integration` names every package that has tests of its kind.
+func TestIntegrationNamesItsPackages(t *testing.T) {
+	t.Parallel()
+	magefile, err := os.ReadFile("../../magefile.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = filepath.WalkDir("../..", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(name, "_test.go") {
+			return err
+		}
+		text, err := os.ReadFile(name)
+		if err != nil || !strings.HasPrefix(string(text), "//go:build integration\n") {
+			return err
+		}
+		dir := filepath.ToSlash(strings.TrimPrefix(filepath.Dir(name), "../../"))
+		named := func(pattern string) bool { return strings.Contains(string(magefile), `"./`+pattern+`"`) }
+		if !named(dir) && !named(dir+"/...") && !named(path.Dir(dir)+"/...") {
+			t.Errorf("the target integration leaves ./%s out", dir)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 }
