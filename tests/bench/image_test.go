@@ -43,6 +43,11 @@ func usersCache(b *testing.B) string {
 // plan is the agent's image with tools, as bottle plans it, in a cache of our choice.
 func plan(b *testing.B, r *rig.Rig, cache string, tools ...string) *imagebuild.Job {
 	b.Helper()
+	return planOf(b, r, cache, agentRecipe(b, r), tools...)
+}
+
+func planOf(b *testing.B, r *rig.Rig, cache string, recipe *imagebuild.Recipe, tools ...string) *imagebuild.Job {
+	b.Helper()
 	me, err := user.Current()
 	if err != nil {
 		b.Fatal(err)
@@ -55,7 +60,7 @@ func plan(b *testing.B, r *rig.Rig, cache string, tools ...string) *imagebuild.J
 		}},
 		Npm: imagebuild.NpmOptions{Host: npm.Host{Env: r.Env, Dir: r.Source, Home: me.HomeDir}},
 	})
-	job, err := builder.Plan(b.Context(), agentRecipe(b, r), imagebuild.Selection{
+	job, err := builder.Plan(b.Context(), recipe, imagebuild.Selection{
 		Platform: v1.Platform{OS: "linux", Architecture: runtime.GOARCH}, Tools: tools,
 	})
 	if err != nil {
@@ -66,7 +71,12 @@ func plan(b *testing.B, r *rig.Rig, cache string, tools ...string) *imagebuild.J
 
 func agentRecipe(b *testing.B, r *rig.Rig) *imagebuild.Recipe {
 	b.Helper()
-	recipe, err := imagebuild.LoadRecipe(os.DirFS(filepath.Join(r.Source, "images")), "agent")
+	return recipeOf(b, r, "agent")
+}
+
+func recipeOf(b *testing.B, r *rig.Rig, image string) *imagebuild.Recipe {
+	b.Helper()
+	recipe, err := imagebuild.LoadRecipe(os.DirFS(filepath.Join(r.Source, "images")), image)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -183,7 +183,7 @@ func (l *live) stranger(t *testing.T) func(*exec.Cmd) {
 
 func (l *live) socket() string { return filepath.Join(l.StateDir(), l.id, "sockets", "8888.sock") }
 
-// Sockets, state and configuration are the owner's alone.
+// Sockets and state are the owner's alone.
 func TestOwnerOnly(t *testing.T) {
 	l := theBottle(t)
 	found := map[string]bool{}
@@ -211,7 +211,7 @@ func TestOwnerOnly(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{l.id, "sockets", "8888.sock", "config", "pipelock.yaml", "plan.json", "status.json"} {
+	for _, name := range []string{l.id, "sockets", "8888.sock", "supervise", "bundle.log", "plan.json", "status.json"} {
 		if !found[name] {
 			t.Errorf("%s is not there", name)
 		}

@@ -21,7 +21,7 @@ import (
 )
 
 // Engine connects to the container engine.
-func Engine(ctx context.Context) (*client.Client, error) { return bundle.Connect(ctx) }
+func Engine(ctx context.Context) (*client.Client, error) { return bundle.Connect(ctx, "") }
 
 // Left lists everything that bottles whose identity begins with prefix have at the
 // moment: containers, networks, machines, processes, state and sockets.
