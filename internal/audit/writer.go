@@ -6,6 +6,8 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"golang.org/x/time/rate"
 )
 
 // Denials are what a guest can cause without end and without an effect. Each source may
@@ -21,21 +23,17 @@ func isDenial(b body) bool {
 }
 
 type bucket struct {
-	tokens     float64
-	refilled   time.Time
+	limit      *rate.Limiter
 	suppressed int
 }
 
 // admit reports whether one more denial may be written, and counts it if not.
 func (b *bucket) admit(now time.Time) bool {
-	b.tokens = min(denyBurst, b.tokens+max(0, now.Sub(b.refilled).Seconds())*denyPerSec)
-	b.refilled = now
-	if b.tokens < 1 {
-		b.suppressed++
-		return false
+	if b.limit.AllowN(now, 1) {
+		return true
 	}
-	b.tokens--
-	return true
+	b.suppressed++
+	return false
 }
 
 // writer is the goroutine that owns the file.
@@ -108,7 +106,7 @@ func (w *writer) record(b body) error {
 	if isDenial(b) {
 		limit, ok := w.buckets[b.Source]
 		if !ok {
-			limit = &bucket{tokens: denyBurst, refilled: b.Time}
+			limit = &bucket{limit: rate.NewLimiter(denyPerSec, denyBurst)}
 			w.buckets[b.Source] = limit
 		}
 		if !limit.admit(b.Time) {

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"golang.org/x/time/rate"
 )
 
 // The rate of each bucket.
@@ -53,7 +55,7 @@ func (j *Journal[L]) Write(line L) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	now := j.now().UTC()
-	if name, limited := line.Bucket(); limited && !j.bucket(name, now).admit(now) {
+	if name, limited := line.Bucket(); limited && !j.bucket(name).admit(now) {
 		return
 	}
 	j.flush(now)
@@ -67,10 +69,10 @@ func (j *Journal[L]) Close() {
 	j.flush(j.now().UTC())
 }
 
-func (j *Journal[L]) bucket(name string, now time.Time) *bucket {
+func (j *Journal[L]) bucket(name string) *bucket {
 	i, found := slices.BinarySearchFunc(j.buckets, name, func(b *bucket, name string) int { return strings.Compare(b.name, name) })
 	if !found {
-		j.buckets = slices.Insert(j.buckets, i, &bucket{name: name, tokens: burst, refilled: now})
+		j.buckets = slices.Insert(j.buckets, i, &bucket{name: name, limit: rate.NewLimiter(perSec, burst)})
 	}
 	return j.buckets[i]
 }
@@ -98,20 +100,15 @@ func (j *Journal[L]) put(line L) {
 // bucket holds back one kind of line.
 type bucket struct {
 	name       string
-	tokens     float64
-	refilled   time.Time
+	limit      *rate.Limiter
 	suppressed int
 }
 
 // admit takes a token, or counts the line.
 func (b *bucket) admit(now time.Time) bool {
-	// A clock that goes back must not take tokens away.
-	b.tokens = min(burst, b.tokens+max(0, now.Sub(b.refilled).Seconds())*perSec)
-	b.refilled = now
-	if b.tokens < 1 {
-		b.suppressed++
-		return false
+	if b.limit.AllowN(now, 1) {
+		return true
 	}
-	b.tokens--
-	return true
+	b.suppressed++
+	return false
 }
