@@ -68,6 +68,8 @@ type Row struct {
 	VMTool   string    `json:"vm_tool"`
 	Firewall string    `json:"firewall"`
 	PID      int       `json:"pid"` // of the owner; meaningless when orphaned
+
+	LastDenial *Denial `json:"last_denial,omitempty"`
 }
 
 // List reports every bottle; a broken one is in the rows and in the problems.
@@ -82,6 +84,7 @@ func (a *App) List(context.Context) ([]Row, []error) {
 		row := Row{
 			Identity: string(instance.ID), Agent: status.Agent, State: stateOf(instance, status),
 			Created: status.Created, Age: "?", VMTool: status.VMTool, Firewall: status.Firewall, PID: status.PID,
+			LastDenial: a.lastDenial(instance.ID),
 		}
 		if !status.Created.IsZero() {
 			row.Age = time.Since(status.Created).Truncate(time.Second).String()

@@ -44,6 +44,9 @@ type Expect struct {
 	// Live says that somebody may be writing it: one batch at its end may be without a
 	// signature, and the last line without its end.
 	Live bool
+	// Follows says that the reader waits for more instead of ending: a line that is missing
+	// is not looked for in what comes later.
+	Follows bool
 }
 
 // maxLive is how many lines a writer can have before it signs: counts of denials may come
@@ -137,7 +140,7 @@ func (s *scanner) broken(kind Kind, format string, args ...any) error {
 func (s *scanner) follow(line Line, rest *bufio.Reader) error {
 	want := s.summary.Lines + 1
 	switch {
-	case line.Seq > want && s.comesLater(rest):
+	case line.Seq > want && !s.expect.Follows && s.comesLater(rest):
 		return s.broken(Reordered, "has number %d, and number %d comes later: lines were reordered", line.Seq, want)
 	case line.Seq > want:
 		return s.broken(Removed, "has number %d: %d before it were removed", line.Seq, line.Seq-want)

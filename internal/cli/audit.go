@@ -7,7 +7,6 @@ import (
 	"io"
 	"regexp"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -135,7 +134,7 @@ func (s *session) auditShow(f auditFlags) error {
 		return err
 	}
 	if f.source != "" && !slices.Contains(audit.Sources(), audit.Source(f.source)) {
-		return &usageError{text: fmt.Sprintf("there is no source %q: %s", event.SafeText(f.source), joinSources())}
+		return &usageError{text: fmt.Sprintf("there is no source %q: %s", event.SafeText(f.source), join(audit.Sources()))}
 	}
 	return s.app.ShowAudit(name, func(line audit.Line) error {
 		if !f.wants(line) {
@@ -143,14 +142,6 @@ func (s *session) auditShow(f auditFlags) error {
 		}
 		return printLine(s.Stdout, *f.format, line)
 	})
-}
-
-func joinSources() string {
-	var names []string
-	for _, source := range audit.Sources() {
-		names = append(names, string(source))
-	}
-	return strings.Join(names, ", ")
 }
 
 // wants leaves the log's own records out unless they are asked for.

@@ -54,6 +54,7 @@ type session struct {
 	app   *app.App
 	args  []string // without flags
 	typed []string // the whole command line
+	plain bool     // no colours and no live lines, even on a terminal
 }
 
 var plainWord = regexp.MustCompile(`^[A-Za-z0-9_./:=@%+,-]+$`)
@@ -72,7 +73,7 @@ func (s *session) again(flag string) string {
 
 func commands() []command {
 	return []command{
-		startCommand(), execCommand(), shellCommand(), listCommand(), stopCommand(),
+		startCommand(), execCommand(), shellCommand(), listCommand(), logsCommand(), stopCommand(),
 		superviseCommand(), auditCommand(), planCommand(), imagesCommand(), baseCommand(), setupCommand(), doctorCommand(),
 		cleanCommand(), versionCommand(),
 	}
@@ -125,7 +126,7 @@ func (c command) run(ctx context.Context, streams Streams, config app.Config, ar
 		return &usageError{text: err.Error(), hints: []string{"bottle " + c.name + " --help"}}
 	}
 	if config.Events == nil {
-		config.Events = progress(streams.Stderr)
+		config.Events = progress(streams.Stderr, plain(config.Environ))
 	}
 	if config.Ask == nil {
 		config.Ask = (&session{Streams: streams}).askSecret
@@ -134,7 +135,7 @@ func (c command) run(ctx context.Context, streams Streams, config app.Config, ar
 	if err != nil {
 		return err
 	}
-	err = verb(ctx, &session{Streams: streams, app: application, args: flags.Args(), typed: append([]string{c.name}, args...)})
+	err = verb(ctx, &session{Streams: streams, app: application, args: flags.Args(), typed: append([]string{c.name}, args...), plain: plain(config.Environ)})
 	if usage := (*usageError)(nil); errors.As(err, &usage) && len(usage.hints) == 0 {
 		usage.hints = []string{"bottle " + c.name + " --help"}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/pflag"
 )
@@ -31,9 +32,9 @@ func listCommand() command {
 					return errors.Join(problems...)
 				}
 				table := tabwriter.NewWriter(s.Stdout, 0, 0, 2, ' ', 0)
-				fmt.Fprintln(table, "IDENTITY\tAGENT\tSTATE\tAGE\tVM TOOL\tFIREWALL")
+				fmt.Fprintln(table, "IDENTITY\tAGENT\tSTATE\tAGE\tVM TOOL\tFIREWALL\tLAST DENIAL")
 				for _, row := range rows {
-					fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", row.Identity, row.Agent, row.State, row.Age, row.VMTool, row.Firewall)
+					fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", row.Identity, row.Agent, row.State, row.Age, row.VMTool, row.Firewall, lastDenial(row.LastDenial, time.Now()))
 				}
 				return errors.Join(table.Flush(), errors.Join(problems...))
 			}

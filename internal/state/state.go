@@ -13,6 +13,7 @@
 //	lock         held by the owner
 //	sockets/     one unix socket per guest port (or elsewhere, see [Instance.SocketDir])
 //	bundle.log   what the bundle's daemons printed
+//	agent.jsonl  what the agent printed, with times; there for a bottle without a terminal here
 //	supervise/   what the agent asked for and what was decided (internal/proposal)
 //	approved.json  approvals that hold after a resume too
 package state
@@ -36,6 +37,7 @@ const (
 	LockFile   = "lock"
 	SocketDir  = "sockets"
 	BundleLog  = "bundle.log"
+	AgentLog   = "agent.jsonl"
 
 	SuperviseDir = "supervise"
 	ApprovedFile = "approved.json"
