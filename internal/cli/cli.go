@@ -75,7 +75,7 @@ func commands() []command {
 	return []command{
 		startCommand(), execCommand(), shellCommand(), listCommand(), logsCommand(), stopCommand(),
 		superviseCommand(), auditCommand(), planCommand(), imagesCommand(), baseCommand(), setupCommand(), doctorCommand(),
-		cleanCommand(), versionCommand(),
+		cleanCommand(), completionCommand(), versionCommand(),
 	}
 }
 
@@ -104,6 +104,10 @@ func run(ctx context.Context, streams Streams, config app.Config, args []string)
 		fmt.Fprint(streams.Stdout, overview())
 		return nil
 	}
+	if args[0] == completeVerb {
+		complete(ctx, streams.Stdout, config, args[1:])
+		return nil
+	}
 	for _, c := range commands() {
 		if c.name == args[0] || args[0] == "--version" && c.name == "version" {
 			return c.run(ctx, streams, config, args[1:])
@@ -113,11 +117,7 @@ func run(ctx context.Context, streams Streams, config app.Config, args []string)
 }
 
 func (c command) run(ctx context.Context, streams Streams, config app.Config, args []string) error {
-	flags := pflag.NewFlagSet(c.name, pflag.ContinueOnError)
-	flags.SetOutput(io.Discard)
-	flags.SetInterspersed(c.name != "exec") // what follows the identity is the guest's
-	flags.StringVar(&config.Manifest, "manifest", config.Manifest, "the `file` with bottles and agents")
-	verb := c.setup(flags)
+	flags, verb := c.flags(&config)
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, pflag.ErrHelp) {
 			fmt.Fprint(streams.Stdout, c.usage(flags))
@@ -140,6 +140,15 @@ func (c command) run(ctx context.Context, streams Streams, config app.Config, ar
 		usage.hints = []string{"bottle " + c.name + " --help"}
 	}
 	return err
+}
+
+// flags declares the flags of a verb, and returns what runs after parsing.
+func (c command) flags(config *app.Config) (*pflag.FlagSet, func(context.Context, *session) error) {
+	flags := pflag.NewFlagSet(c.name, pflag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	flags.SetInterspersed(c.name != "exec") // what follows the identity is the guest's
+	flags.StringVar(&config.Manifest, "manifest", config.Manifest, "the `file` with bottles and agents")
+	return flags, c.setup(flags)
 }
 
 func (c command) usage(flags *pflag.FlagSet) string {
