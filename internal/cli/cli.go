@@ -75,7 +75,7 @@ func commands() []command {
 	return []command{
 		startCommand(), execCommand(), shellCommand(), listCommand(), logsCommand(), stopCommand(),
 		superviseCommand(), auditCommand(), planCommand(), imagesCommand(), baseCommand(), setupCommand(), doctorCommand(),
-		cleanCommand(), completionCommand(), versionCommand(),
+		cleanCommand(), completionCommand(), manCommand(), versionCommand(),
 	}
 }
 
@@ -113,7 +113,7 @@ func run(ctx context.Context, streams Streams, config app.Config, args []string)
 			return c.run(ctx, streams, config, args[1:])
 		}
 	}
-	return &usageError{text: fmt.Sprintf("there is no command %q", event.SafeText(args[0])), hints: []string{"bottle help"}}
+	return noCommand(args[0])
 }
 
 func (c command) run(ctx context.Context, streams Streams, config app.Config, args []string) error {
@@ -151,9 +151,13 @@ func (c command) flags(config *app.Config) (*pflag.FlagSet, func(context.Context
 	return flags, c.setup(flags)
 }
 
+func (c command) synopsis() string {
+	return strings.TrimSpace("bottle " + c.name + " [flags] " + c.args)
+}
+
 func (c command) usage(flags *pflag.FlagSet) string {
 	var text strings.Builder
-	fmt.Fprintf(&text, "%s\n\nusage: %s\n\n%s", c.summary, strings.TrimSpace("bottle "+c.name+" [flags] "+c.args), flags.FlagUsages())
+	fmt.Fprintf(&text, "%s\n\nusage: %s\n\n%s", c.summary, c.synopsis(), flags.FlagUsages())
 	if c.help != "" {
 		fmt.Fprintf(&text, "\n%s\n", strings.Trim(c.help, "\n"))
 	}

@@ -14,6 +14,7 @@ func listCommand() command {
 	return command{
 		name:    "list",
 		summary: "list the bottles on this machine",
+		help:    "  bottle list\n  bottle list --format=json",
 		setup: func(flags *pflag.FlagSet) func(context.Context, *session) error {
 			format := formatFlag(flags)
 			return func(ctx context.Context, s *session) error {
