@@ -17,8 +17,10 @@ func imagesCommand() command {
 again; --explain says what the cache key was made of.
 
   bottle images
-  bottle images claude --explain`,
+  bottle images claude --explain
+  bottle images --quiet`,
 		setup: func(flags *pflag.FlagSet) func(context.Context, *session) error {
+			quietFlag(flags)
 			explain := flags.Bool("explain", false, "say what the cache keys are made of and what changed")
 			format := formatFlag(flags)
 			return func(ctx context.Context, s *session) error {

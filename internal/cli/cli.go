@@ -126,7 +126,9 @@ func (c command) run(ctx context.Context, streams Streams, config app.Config, ar
 		return &usageError{text: err.Error(), hints: []string{"bottle " + c.name + " --help"}}
 	}
 	if config.Events == nil {
-		config.Events = progress(streams.Stderr, plain(config.Environ))
+		sink, done := progress(streams.Stderr, isSet(flags, "quiet"), plain(config.Environ))
+		defer done()
+		config.Events = sink
 	}
 	if config.Ask == nil {
 		config.Ask = (&session{Streams: streams}).askSecret

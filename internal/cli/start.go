@@ -29,6 +29,7 @@ It exits with the agent's exit code.`,
 		setup: func(flags *pflag.FlagSet) func(context.Context, *session) error {
 			var request app.PlanRequest
 			yes := flags.BoolP("yes", "y", false, "do not ask")
+			quietFlag(flags)
 			dryRun := flags.Bool("dry-run", false, "print the preflight (or the plan, as JSON) and stop")
 			flags.BoolVar(&request.TrustCwd, "trust-cwd", false, "allow agents from ./bottle.toml without asking")
 			format := formatFlag(flags)

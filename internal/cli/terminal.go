@@ -24,32 +24,6 @@ func (s *session) interactive() bool {
 	return ok && s.Stdin != nil && term.IsTerminal(int(s.Stdin.Fd())) && term.IsTerminal(int(out.Fd()))
 }
 
-// plain reports whether the environment wants text alone: see no-color.org, and terminals
-// that cannot move their cursor.
-func plain(environ []string) bool {
-	values := map[string]string{}
-	for _, entry := range environ {
-		name, value, _ := strings.Cut(entry, "=")
-		values[name] = value
-	}
-	return values["NO_COLOR"] != "" || values["TERM"] == "dumb"
-}
-
-// progress draws live lines on a terminal and writes plain ones elsewhere.
-func progress(stderr io.Writer, plain bool) event.Sink {
-	file, ok := stderr.(*os.File)
-	if !ok || plain || !term.IsTerminal(int(file.Fd())) {
-		return event.NewPlain(stderr)
-	}
-	return event.NewTTY(file, func() int {
-		width, _, err := term.GetSize(int(file.Fd()))
-		if err != nil {
-			return 0
-		}
-		return width
-	})
-}
-
 // askSecret asks a question on the terminal; the answer is not shown.
 func (s *session) askSecret(ctx context.Context, question string) (secret.Value, error) {
 	if !s.interactive() {
