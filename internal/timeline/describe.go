@@ -27,16 +27,16 @@ func (r Record) Describe() string {
 	for _, name := range []string{"event", "time", "id", "push", "route"} {
 		delete(f, name)
 	}
-	words := []string{r.Event}
-	if text := f.take("text"); text != "" {
-		words = append(words, text)
+	words := []string{r.Event, f.take("text"), f.take("method"), f.target(), f.take("remote"), f.refs()}
+	if r.Event == "text" && words[1] != "" {
+		words[0] = "" // a program that did not name what it says
 	}
-	words = append(words, f.take("method"), f.target(), f.take("remote"), f.refs())
-	why := []string{f.take("reason"), f.take("problem")}
-	words = append(words, f.rest()...)
 	text := strings.Join(slices.DeleteFunc(words, empty), " ")
-	if why = slices.DeleteFunc(why, empty); len(why) > 0 {
+	if why := slices.DeleteFunc([]string{f.take("reason"), f.take("problem")}, empty); len(why) > 0 {
 		text += " : " + strings.Join(why, ": ")
+	}
+	if rest := f.rest(); len(rest) > 0 {
+		text += " (" + strings.Join(rest, " ") + ")"
 	}
 	return oneLine(text)
 }
