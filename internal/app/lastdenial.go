@@ -3,11 +3,7 @@ package app
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
-	"io"
-	"os"
 	"slices"
-	"syscall"
 	"time"
 
 	"bottle.internal/internal/audit"
@@ -29,7 +25,7 @@ type Denial struct {
 // lastDenial looks for the newest denial at the end of a bottle's audit log; nil if there is
 // none there. It does not verify the log: who wants to be sure asks `bottle audit verify`.
 func (a *App) lastDenial(id names.Identity) *Denial {
-	tail, err := endOf(a.auditLog(id), denialTail)
+	tail, err := timeline.Tail(a.auditLog(id), denialTail)
 	if err != nil {
 		return nil // no log yet, or none that can be read: other verbs say so
 	}
@@ -52,20 +48,3 @@ func (a *App) lastDenial(id names.Identity) *Denial {
 
 // denials are the events that refuse something.
 func denials() []string { return []string{"deny", "push-deny", "refused", "exfiltration"} }
-
-// endOf reads at most limit bytes from the end of a file.
-func endOf(path string, limit int64) ([]byte, error) {
-	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	info, err := file.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, errors.New("no regular file")
-	}
-	return io.ReadAll(io.NewSectionReader(file, max(0, info.Size()-limit), limit))
-}

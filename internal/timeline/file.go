@@ -108,3 +108,21 @@ func openRegular(path string) (*os.File, error) {
 	}
 	return opened, nil
 }
+
+// Tail returns at most limit bytes from the end of a file.
+func Tail(path string, limit int64) ([]byte, error) {
+	opened, err := openRegular(path)
+	if err != nil {
+		return nil, err
+	}
+	defer opened.Close()
+	info, err := opened.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("reading a log: %w", err)
+	}
+	tail, err := io.ReadAll(io.NewSectionReader(opened, max(0, info.Size()-limit), limit))
+	if err != nil {
+		return nil, fmt.Errorf("reading a log: %w", err)
+	}
+	return tail, nil
+}
