@@ -13,11 +13,11 @@ import (
 // and never grow old.
 var (
 	//go:embed completion/bottle.bash
-	bashCompletion string //nolint:gochecknoglobals // an embedded file
+	bashCompletion string
 	//go:embed completion/bottle.zsh
-	zshCompletion string //nolint:gochecknoglobals // an embedded file
+	zshCompletion string
 	//go:embed completion/bottle.fish
-	fishCompletion string //nolint:gochecknoglobals // an embedded file
+	fishCompletion string
 )
 
 func completionCommand() command {

@@ -8,7 +8,7 @@ import (
 func TestNoCommand(t *testing.T) {
 	t.Parallel()
 	for word, want := range map[string]string{
-		"strat":                   `there is no command "strat": did you mean start?`,
+		"strt":                    `there is no command "strt": did you mean start?`,
 		"lgos":                    `there is no command "lgos": did you mean logs?`,
 		"supervice":               `there is no command "supervice": did you mean supervise?`,
 		"run":                     `there is no command "run": did you mean start?`,

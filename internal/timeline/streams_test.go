@@ -24,7 +24,6 @@ type world struct {
 	log   *audit.Log
 	now   time.Time
 	ended bool
-	seen  []string
 }
 
 func newWorld(t *testing.T) *world {

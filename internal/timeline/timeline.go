@@ -63,46 +63,74 @@ const askAgain = 256
 // and ends that stream alone.
 func Merge(streams ...Stream) Stream {
 	return func(yield func(Item, error) bool) {
-		heads := make([]head, 0, len(streams))
+		var m merger
+		defer m.stop()
 		for _, stream := range streams {
 			next, stop := iter.Pull2(stream)
-			defer stop()
-			heads = append(heads, head{next: next})
+			m.heads = append(m.heads, head{next: next, stop: stop})
 		}
-		for passed := 0; ; passed++ {
-			first, open := -1, false
-			for i := range heads {
-				h := &heads[i]
-				if err := h.fill(passed%askAgain == 0); err != nil && !yield(Item{}, err) {
-					return
-				}
-				open = open || !h.ended
-				if h.full && (first < 0 || h.record.Time.Before(heads[first].record.Time)) {
-					first = i
-				}
-			}
-			switch {
-			case first >= 0:
-				heads[first].full = false
-				if !yield(Item{Record: heads[first].record}, nil) {
-					return
-				}
-			case !open:
+		for {
+			item, err, ok := m.next()
+			if !ok || !yield(item, err) {
 				return
-			case passed%askAgain != 0:
-				passed = -1 // somebody was not asked: now everybody is
-			case !yield(Item{Idle: true}, nil):
-				return
-			default:
-				passed = -1
 			}
 		}
 	}
 }
 
+// merger has the next record of every stream.
+type merger struct {
+	heads  []head
+	passed int // records since every stream was asked
+}
+
+func (m *merger) stop() {
+	for _, h := range m.heads {
+		h.stop()
+	}
+}
+
+// next is the next thing to yield; not ok: every stream has ended.
+func (m *merger) next() (item Item, err error, ok bool) { //nolint:revive // as iter.Pull2 has it
+	for {
+		everybody, open := m.passed%askAgain == 0, false
+		for i := range m.heads {
+			if err := m.heads[i].fill(everybody); err != nil {
+				return Item{}, err, true
+			}
+			open = open || !m.heads[i].ended
+		}
+		first := m.first()
+		switch {
+		case first != nil:
+			m.passed++
+			first.full = false
+			return Item{Record: first.record}, nil, true
+		case !open:
+			return Item{}, nil, false
+		case everybody:
+			m.passed = 0
+			return Item{Idle: true}, nil, true
+		}
+		m.passed = 0 // somebody was not asked: now everybody is
+	}
+}
+
+// first is the head with the earliest record; nil: none has any.
+func (m *merger) first() *head {
+	var first *head
+	for i := range m.heads {
+		if h := &m.heads[i]; h.full && (first == nil || h.record.Time.Before(first.record.Time)) {
+			first = h
+		}
+	}
+	return first
+}
+
 // head is the next record of a stream.
 type head struct {
 	next   func() (Item, error, bool)
+	stop   func()
 	record Record
 	full   bool
 	idle   bool
