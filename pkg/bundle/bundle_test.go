@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -104,7 +105,9 @@ func TestStartUseClose(t *testing.T) {
 			t.Errorf("Close = %v", err)
 		}
 	}
-	if left := f.left(); left != "" || len(f.calls) != 6 || f.calls[4] != "network remove net1" || f.calls[5] != "volume remove bottle-demo-x7k2p-volume" {
+	// Both stops side by side, then both removals and the network's, then the volume's.
+	if left := f.left(); left != "" || len(f.calls) != 6 || !slices.Contains(f.calls[2:5], "network remove net1") ||
+		!strings.HasPrefix(f.calls[0]+f.calls[1], "stop ") || f.calls[5] != "volume remove bottle-demo-x7k2p-volume" {
 		t.Errorf("left: %s; calls %q", left, f.calls)
 	}
 	if _, err := stdout.Read(answer); err == nil {
