@@ -33,7 +33,7 @@ func mayImport() map[string][]string {
 
 		// the boundary: what the guest tries, and how the host judges it
 		"internal/guest/probe": {},
-		"internal/boundary":    {"internal/guest/probe"},
+		"internal/boundary":    {"internal/guest/probe", "internal/printable"},
 
 		// what a bottle's rules are made of, on the host
 		"internal/overseer": {

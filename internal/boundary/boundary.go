@@ -15,8 +15,10 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"text/tabwriter"
 
 	"bottle.internal/internal/guest/probe"
+	"bottle.internal/internal/printable"
 )
 
 // Verdict is what became of one probe.
@@ -163,15 +165,17 @@ func hostAddresses() ([]netip.Addr, error) {
 	return list, nil
 }
 
-// Table shows results for people: one line each.
+// Table shows results for people: one line each. A guest's words cannot begin another.
 func Table(results []Result) string {
 	var out strings.Builder
+	table := tabwriter.NewWriter(&out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "VERDICT\tPROBE\tWANT\tCONTROL\tTHE GUEST SAYS\tCAME")
 	for _, r := range results {
-		fmt.Fprintf(&out, "  %-12s %-22s %-24s want %-8s control: %s; guest: %s", r.Verdict, r.Probe, r.Target, r.Expected, r.Control, r.Observed)
-		if r.Hits > 0 {
-			fmt.Fprintf(&out, "; %d came", r.Hits)
-		}
-		out.WriteByte('\n')
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%d\n", r.Verdict, r.Probe, r.Expected, printable.Text(r.Control, maxCell), printable.Text(r.Observed, maxCell), r.Hits)
 	}
+	_ = table.Flush() // a strings.Builder does not fail
 	return out.String()
 }
+
+// maxCell bounds a cell that somebody else has written, in bytes.
+const maxCell = 80

@@ -22,10 +22,7 @@ func (b *Bottle) openTargets(ctx context.Context, undo *undo, sidecar Sidecar) e
 		return err
 	}
 	undo.push("the boundary's targets", func(context.Context) error { return b.targets.Close() })
-	b.checks = b.targets.Checks(ctx, boundary.Bottle{
-		Firewall: fmt.Sprintf("127.0.0.1:%d", plan.PortFirewall), Sockets: b.socketNames(), Gate: sidecar.Gate(),
-		Inside: b.inside(), Unlisted: b.unlisted(), Reach: sidecar.Reach,
-	})
+	b.checks = b.targets.Checks(ctx, boundaryOf(b.plan, sidecar.Gate(), sidecar.Reach))
 	for _, check := range b.checks {
 		switch {
 		case check.Via == "":
@@ -38,39 +35,27 @@ func (b *Bottle) openTargets(ctx context.Context, undo *undo, sidecar Sidecar) e
 	return nil
 }
 
-func (b *Bottle) socketNames() []string {
-	var names []string
-	for _, port := range b.plan.Ports {
-		names = append(names, boundary.SocketName(port.Guest))
+// boundaryOf is what the checks have to know of a bottle.
+func boundaryOf(p plan.Plan, gate string, reach func(context.Context, ...string) []error) boundary.Bottle {
+	b := boundary.Bottle{Firewall: fmt.Sprintf("127.0.0.1:%d", plan.PortFirewall), Gate: gate, Reach: reach}
+	if slices.Contains(p.Daemons, daemons.Egress) {
+		b.Inside = append(b.Inside, egressInside)
 	}
-	return names
-}
-
-// inside are the daemons that the firewall could reach, and must not lead to.
-func (b *Bottle) inside() []string {
-	var list []string
-	if slices.Contains(b.plan.Daemons, daemons.Egress) {
-		list = append(list, egressInside)
+	for _, port := range p.Ports {
+		b.Sockets = append(b.Sockets, boundary.SocketName(port.Guest))
+		// The firewall could reach it, and must not lead to it.
+		b.Inside = append(b.Inside, fmt.Sprintf("127.0.0.1:%d", port.Guest))
 	}
-	for _, port := range b.plan.Ports {
-		list = append(list, fmt.Sprintf("127.0.0.1:%d", port.Guest))
+	for _, name := range p.Echo {
+		if !slices.ContainsFunc(p.Firewall.Hosts, func(h plan.Host) bool { return h.Host == name }) {
+			b.Unlisted = append(b.Unlisted, name+":443")
+		}
 	}
-	return list
+	return b
 }
 
 // egressInside is where egress listens in the bundle.
 const egressInside = "127.0.0.2:443"
-
-// unlisted are the echo names that are alive and not in the plan.
-func (b *Bottle) unlisted() []string {
-	var list []string
-	for _, name := range b.plan.Echo {
-		if !slices.ContainsFunc(b.plan.Firewall.Hosts, func(h plan.Host) bool { return h.Host == name }) {
-			list = append(list, name+":443")
-		}
-	}
-	return list
-}
 
 // BoundaryError says which probe showed that the boundary does not hold.
 type BoundaryError struct{ Result boundary.Result }
