@@ -72,7 +72,7 @@ func (s *session) again(flag string) string {
 
 func commands() []command {
 	return []command{
-		startCommand(), resumeCommand(), execCommand(), shellCommand(), listCommand(), stopCommand(),
+		startCommand(), resumeCommand(), execCommand(), shellCommand(), listCommand(), inspectCommand(), stopCommand(), cleanupCommand(),
 		superviseCommand(), auditCommand(), planCommand(), imagesCommand(), baseCommand(), setupCommand(), doctorCommand(),
 		cleanCommand(), versionCommand(),
 	}
