@@ -32,9 +32,10 @@ type Leftover struct {
 const gone = "gone"
 
 // FindLeftovers looks for everything of ours that no living process owns; kept bottles are
-// among it only with stopped. A problem is a place that could not be looked at.
-func (a *App) FindLeftovers(ctx context.Context, stopped bool) ([]Leftover, []error) {
-	found, problems := a.deadInstances(stopped)
+// among it only with stopped. Warnings are about what is not ours and stays; a problem is a
+// place that could not be looked at.
+func (a *App) FindLeftovers(ctx context.Context, stopped bool) (leftovers []Leftover, warnings, problems []error) {
+	found, warnings := a.deadInstances(stopped)
 	add := func(identity, thing string) *Leftover {
 		l := found[identity]
 		if l == nil {
@@ -68,13 +69,13 @@ func (a *App) FindLeftovers(ctx context.Context, stopped bool) ([]Leftover, []er
 		l := add(string(id), "file "+file)
 		l.files = append(l.files, file)
 	}
-	leftovers := make([]Leftover, 0, len(found))
+	leftovers = make([]Leftover, 0, len(found))
 	for _, l := range found {
 		slices.Sort(l.Things)
 		leftovers = append(leftovers, *l)
 	}
 	slices.SortFunc(leftovers, func(x, y Leftover) int { return cmp.Compare(x.Identity, y.Identity) })
-	return leftovers, slices.DeleteFunc(problems, func(err error) bool { return err == nil })
+	return leftovers, warnings, slices.DeleteFunc(problems, func(err error) bool { return err == nil })
 }
 
 func kindText(kind bundle.Kind) string {

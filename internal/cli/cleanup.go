@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"bottle.internal/internal/app"
+	"bottle.internal/internal/event"
 )
 
 func cleanupCommand() command {
@@ -29,7 +30,10 @@ that were kept for "bottle resume" stay, unless --stopped is given.
 				if err := s.none(); err != nil {
 					return err
 				}
-				found, problems := s.app.FindLeftovers(ctx, *stopped)
+				found, warnings, problems := s.app.FindLeftovers(ctx, *stopped)
+				for _, warning := range warnings {
+					fmt.Fprintln(s.Stderr, "bottle: warning:", event.SafeText(warning.Error()))
+				}
 				if err := s.printLeftovers(found, *format); err != nil {
 					return err
 				}
@@ -72,7 +76,7 @@ func (s *session) cleanup(ctx context.Context, found []app.Leftover) error {
 			fmt.Fprintln(s.Stderr, "left alone", leftover.Identity+": somebody else has it by now")
 		}
 		if ctx.Err() != nil {
-			break
+			return errors.Join(append(problems, context.Cause(ctx))...)
 		}
 	}
 	return errors.Join(problems...)
