@@ -2,9 +2,7 @@ package app
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -89,17 +87,4 @@ func (a *App) guestProgram(ctx context.Context) ([]byte, error) {
 		return nil, err
 	}
 	return os.ReadFile(program.Path)
-}
-
-// storedPlan is what a bottle was launched with.
-func storedPlan(instance *state.Instance) (plan.Plan, error) {
-	var p plan.Plan
-	data, err := os.ReadFile(instance.Path(state.PlanFile))
-	if err == nil {
-		err = json.Unmarshal(data, &p)
-	}
-	if err != nil {
-		return plan.Plan{}, fmt.Errorf("reading the plan of %s: %w", instance.ID, err)
-	}
-	return p, nil
 }

@@ -72,7 +72,8 @@ func (s *session) again(flag string) string {
 
 func commands() []command {
 	return []command{
-		startCommand(), execCommand(), shellCommand(), listCommand(), stopCommand(), verifyCommand(),
+		startCommand(), resumeCommand(), execCommand(), shellCommand(), listCommand(), inspectCommand(), stopCommand(), cleanupCommand(),
+		verifyCommand(),
 		superviseCommand(), auditCommand(), planCommand(), imagesCommand(), baseCommand(), setupCommand(), doctorCommand(),
 		cleanCommand(), versionCommand(),
 	}

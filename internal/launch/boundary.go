@@ -72,7 +72,7 @@ func (e *BoundaryError) HintLines() []string { return []string{"bottle doctor"} 
 func (b *Bottle) judge(ctx context.Context, said []probe.Observation) error {
 	results := boundary.Judge(b.checks, said)
 	b.results = results
-	b.audit(ctx, audit.Host, "receipt", map[string]any{"guest_trusted": true, "results": results})
+	b.audit(ctx, audit.Host, "receipt", map[string]any{"guest_trusted": b.kept == nil, "results": results})
 	if surprise := boundary.Surprise(results); surprise != nil {
 		return &BoundaryError{Result: *surprise}
 	}
