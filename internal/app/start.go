@@ -79,7 +79,7 @@ func (a *App) deps(ctx context.Context, p plan.Plan, client *smolvm.Client) (dep
 			packed, err := a.artifact(ctx, client, p.Image.Tools)
 			return launch.Artifact{Path: packed.Path, Archive: packed.Via == imagepack.ViaArchive}, err
 		},
-		Observe: a.config.Observe,
+		Program: a.guestProgram, Observe: a.config.Observe,
 	}, closeSkills, nil
 }
 

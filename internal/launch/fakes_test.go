@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 
 	"bottle.internal/internal/audit"
@@ -74,6 +75,17 @@ func (w *world) receive(ctx context.Context, o smolvm.ExecOptions) (int, error) 
 		return code, err
 	}
 	stdin := bufio.NewReader(o.Stdin)
+	if o.Command[0] == "/bin/sh" { // a program to run, of the size that is the first word of the script
+		size, err := strconv.Atoi(o.Command[4])
+		if err != nil {
+			return -1, err
+		}
+		program := make([]byte, size)
+		if _, err := io.ReadFull(stdin, program); err != nil {
+			return -1, err
+		}
+		w.fresh = append(w.fresh, string(program))
+	}
 	proof, err := w.proof(stdin, nonceOf(o))
 	if err != nil {
 		return -1, err

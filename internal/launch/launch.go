@@ -58,6 +58,7 @@ type Deps struct {
 	Values   map[string]secret.Value                 // of the plan's variables that come from the host or a question
 	Skills   map[string]fs.FS                        // the directories of the plan's skills
 	Prompt   []byte                                  // the prompt's text, wherever it came from
+	Program  func(context.Context) ([]byte, error)   // bottle-guest, for a guest that is resumed
 	Secrets  Secrets
 	Audit    Audit
 	// Targets opens what no guest may reach; the launch closes it.

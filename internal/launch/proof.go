@@ -32,7 +32,12 @@ var errUnproved = errors.New("no proof in time")
 // installer is the guest as provisioning sees it. The guest asks the firewall for its
 // health over the agent's own road: no byte of the archive leaves the host before the
 // one way out is known to work.
-type installer struct{ bottle *Bottle }
+type installer struct {
+	bottle *Bottle
+	// program is run in place of the guest's own bottle-guest, which an earlier run could
+	// have changed; empty: the guest is new.
+	program []byte
+}
 
 var _ provision.Guest = installer{}
 
@@ -82,9 +87,12 @@ func (i installer) attempt(ctx context.Context, deadline time.Time, gate *gate) 
 	gate.refused = func() { cancel(errUnproved) }
 	defer gate.close()
 	filter := guest.NewFrameFilter(gate.stderr(), gate.nonce)
+	command, stdin := guest.ProvisionArgs(gate.nonce, plan.PortFirewall), io.Reader(gate)
+	if program := i.program; len(program) > 0 {
+		command, stdin = guest.FreshArgs(len(program), command), io.MultiReader(bytes.NewReader(program), gate)
+	}
 	code, err = i.bottle.deps.Machine.Exec(ctx, smolvm.ExecOptions{
-		Name: i.bottle.plan.VM.Name, Command: guest.ProvisionArgs(gate.nonce, plan.PortFirewall),
-		Stdin: gate, Stdout: gate.stdout(), Stderr: filter,
+		Name: i.bottle.plan.VM.Name, Command: command, Stdin: stdin, Stdout: gate.stdout(), Stderr: filter,
 	})
 	if closeErr := filter.Close(); err == nil {
 		err = closeErr

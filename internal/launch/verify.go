@@ -24,10 +24,6 @@ type Verification struct {
 	Program []byte // bottle-guest, for the guest
 }
 
-// freshProbe runs the program that the host sends, and not the one that the guest has: who
-// is root there could have changed that. Its kernel and shell stay the guest's own.
-const freshProbe = `umask 077; f=$(mktemp /run/bottle/probe.XXXXXX) || exit 1; head -c "$1" >"$f" && chmod 700 "$f" && "$f" probe --nonce "$2" "$3"; code=$?; rm -f "$f"; exit $code`
-
 // maxProbeAnswer bounds what a guest can say to a probe, in bytes.
 const maxProbeAnswer = 128 << 10
 
@@ -43,7 +39,7 @@ func (v Verification) Verify(ctx context.Context) ([]boundary.Result, error) {
 	var said limited
 	_, err := v.Machine.Exec(ctx, smolvm.ExecOptions{
 		Name: v.Plan.VM.Name, Stdin: io.MultiReader(bytes.NewReader(v.Program), &probes), Stdout: &said, Stderr: io.Discard,
-		Command: []string{"/bin/sh", "-c", freshProbe, "sh", fmt.Sprint(len(v.Program)), string(nonce), fmt.Sprint(plan.PortFirewall)},
+		Command: guest.FreshArgs(len(v.Program), guest.ProbeArgs(nonce, plan.PortFirewall)),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("probing %s: %w", v.Plan.Identity, err)

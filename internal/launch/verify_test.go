@@ -22,7 +22,7 @@ type verifying struct {
 }
 
 func (v verifying) Exec(_ context.Context, o smolvm.ExecOptions) (int, error) {
-	words := o.Command[len(o.Command)-3:] // size, nonce, port
+	words := o.Command[4:] // size, probe, --nonce, nonce, port
 	size, err := strconv.Atoi(words[0])
 	if err != nil {
 		return -1, err
@@ -31,7 +31,7 @@ func (v verifying) Exec(_ context.Context, o smolvm.ExecOptions) (int, error) {
 	if _, err := io.ReadFull(o.Stdin, program); err != nil || string(program) != "a fresh program" {
 		return -1, fmt.Errorf("the program is %q, %w", program, err)
 	}
-	_, err = io.WriteString(o.Stdout, v.answer(bufio.NewReader(o.Stdin), guest.Nonce(words[1])))
+	_, err = io.WriteString(o.Stdout, v.answer(bufio.NewReader(o.Stdin), nonceOf(o)))
 	return 0, err
 }
 

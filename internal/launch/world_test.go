@@ -46,6 +46,7 @@ type world struct {
 	exists     map[string]bool // what has to be undone
 	argv       []string        // every word that a process list would have shown
 	archives   []string        // what provisioning sent on stdin
+	fresh      []string        // programs that were run in place of the guest's
 	spec       launch.SidecarSpec
 	inputs     map[string]control.Inputs // the newest that were delivered
 	delivered  []string
