@@ -77,7 +77,9 @@ func (a *App) deps(ctx context.Context, p plan.Plan, client *smolvm.Client) (dep
 		Release: func() error { return errors.Join(a.closeAudit(ctx, p.Identity, log), engine.Close()) },
 		Artifact: func(ctx context.Context) (launch.Artifact, error) {
 			packed, err := a.artifact(ctx, client, p.Image.Tools)
-			return launch.Artifact{Path: packed.Path, Archive: packed.Via == imagepack.ViaArchive}, err
+			return launch.Artifact{
+				Path: packed.Path, Archive: packed.Via == imagepack.ViaArchive, Image: packed.ImageDigest, SHA256: packed.SHA256,
+			}, err
 		},
 		Program: a.guestProgram, Observe: a.config.Observe,
 	}, closeSkills, nil

@@ -2,6 +2,7 @@ package launch
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"slices"
 	"strings"
@@ -72,10 +73,30 @@ func (e *BoundaryError) HintLines() []string { return []string{"bottle doctor"} 
 func (b *Bottle) judge(ctx context.Context, said []probe.Observation) error {
 	results := boundary.Judge(b.checks, said)
 	b.results = results
-	b.audit(ctx, audit.Host, "receipt", map[string]any{"guest_trusted": b.kept == nil, "results": results})
+	fields, err := b.receiptFields()
+	if err != nil {
+		return err
+	}
+	b.audit(ctx, audit.Host, "receipt", fields)
 	if surprise := boundary.Surprise(results); surprise != nil {
 		return &BoundaryError{Result: *surprise}
 	}
 	b.say(ctx, event.Info, "proof", "the boundary holds: "+boundary.Count(results))
 	return nil
+}
+
+// receiptFields are the probes, and what it was that passed them.
+func (b *Bottle) receiptFields() (map[string]any, error) {
+	text, err := b.plan.JSON()
+	if err != nil {
+		return nil, err
+	}
+	return map[string]any{
+		"guest_trusted": b.kept == nil, // an earlier run could have changed it
+		"results":       b.results,
+		"vm_tool":       b.status.VMTool,
+		"plan_sha256":   fmt.Sprintf("%x", sha256.Sum256(text)),
+		"image":         b.status.ImageDigest,
+		"pack_sha256":   b.status.PackSHA256,
+	}, nil
 }

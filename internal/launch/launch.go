@@ -46,7 +46,9 @@ type Machine interface {
 // Artifact is what a machine is created from.
 type Artifact struct {
 	Path    string
-	Archive bool // an image archive instead of a pack
+	Archive bool   // an image archive instead of a pack
+	Image   string // digest of the image
+	SHA256  string // of the file, hex
 }
 
 // Deps are the parts that a launch puts together.

@@ -100,6 +100,7 @@ func (b *Bottle) needsMachine(ctx context.Context) (*Artifact, error) {
 		return nil, err
 	}
 	b.status.Artifact, b.status.ImageKey = artifact.Path, b.plan.Image.Key
+	b.status.ImageDigest, b.status.PackSHA256 = artifact.Image, artifact.SHA256
 	return &artifact, b.write(state.Starting)
 }
 
