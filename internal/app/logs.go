@@ -76,7 +76,7 @@ func (a *App) logStreams(ctx context.Context, request LogsRequest) ([]timeline.S
 	}
 	var ended func() bool
 	if request.Follow && instance != nil {
-		ended = func() bool { return gone(instance.Dir()) && !written(a.auditLog(id)) }
+		ended = func() bool { return instance.Gone() && !written(a.auditLog(id)) }
 		if !instance.Owned() {
 			a.events.Send(ctx, event.Event{Kind: event.Info, Step: "logs", Text: request.Identity + " does not run: waiting for its resume or its removal"})
 		}
@@ -94,11 +94,6 @@ func (a *App) logStreams(ctx context.Context, request LogsRequest) ([]timeline.S
 		streams = append(streams, timeline.AgentLog(timeline.File{Path: instance.Path(state.AgentLog), Ended: ended}))
 	}
 	return streams, problems, nil
-}
-
-func gone(dir string) bool {
-	_, err := os.Lstat(dir)
-	return errors.Is(err, fs.ErrNotExist)
 }
 
 // written reports whether a process has an audit log open for writing: its lock says so.

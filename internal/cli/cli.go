@@ -73,7 +73,8 @@ func (s *session) again(flag string) string {
 
 func commands() []command {
 	return []command{
-		startCommand(), execCommand(), shellCommand(), listCommand(), logsCommand(), stopCommand(),
+		startCommand(), resumeCommand(), execCommand(), shellCommand(), listCommand(), logsCommand(), inspectCommand(), stopCommand(), cleanupCommand(),
+		verifyCommand(),
 		superviseCommand(), auditCommand(), planCommand(), imagesCommand(), baseCommand(), setupCommand(), doctorCommand(),
 		cleanCommand(), completionCommand(), manCommand(), versionCommand(),
 	}

@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/pflag"
 
 	"bottle.internal/internal/app"
-	"bottle.internal/internal/launch"
 	"bottle.internal/internal/plan"
 )
 
@@ -25,9 +24,11 @@ built or started before the answer. Without a terminal give --yes.
   bottle start demo --dry-run --format=json
   bottle start demo --yes </dev/null
 
-It exits with the agent's exit code.`,
+It exits with the agent's exit code. If that is 0 everything is removed; after any other
+end the machine's disk is kept for "bottle resume", unless --rm is given.`,
 		setup: func(flags *pflag.FlagSet) func(context.Context, *session) error {
 			var request app.PlanRequest
+			rm := flags.Bool("rm", false, "remove everything whatever the agent's end")
 			yes := flags.BoolP("yes", "y", false, "do not ask")
 			quietFlag(flags)
 			dryRun := flags.Bool("dry-run", false, "print the preflight (or the plan, as JSON) and stop")
@@ -50,7 +51,7 @@ It exits with the agent's exit code.`,
 				if err := s.preflight(ctx, p, *yes); err != nil {
 					return err
 				}
-				return s.start(ctx, p)
+				return s.start(ctx, p, *rm)
 			}
 		},
 	}
@@ -70,6 +71,11 @@ func (s *session) preflight(ctx context.Context, p plan.Plan, yes bool) error {
 	if err := app.Supported(p); err != nil {
 		return err
 	}
+	return s.confirm(ctx, "Start "+p.Identity+"?", yes)
+}
+
+// confirm asks before something happens.
+func (s *session) confirm(ctx context.Context, question string, yes bool) error {
 	if yes {
 		return nil
 	}
@@ -79,13 +85,13 @@ func (s *session) preflight(ctx context.Context, p plan.Plan, yes bool) error {
 			hints: []string{s.again("--yes")},
 		}
 	}
-	fmt.Fprintf(s.Stderr, "Start %s? [y/N] ", p.Identity)
+	fmt.Fprintf(s.Stderr, "%s [y/N] ", question)
 	answer, err := readLine(ctx, s)
 	if err != nil {
 		return err
 	}
 	if !strings.EqualFold(answer, "y") && !strings.EqualFold(answer, "yes") {
-		return errors.New("not started")
+		return errors.New("nothing was done")
 	}
 	return nil
 }
@@ -98,25 +104,21 @@ func readLine(ctx context.Context, s *session) (string, error) {
 		fmt.Fprintln(s.Stderr)
 		return "", context.Cause(ctx)
 	case err != nil && line == "":
-		return "", errors.New("no answer: not started")
+		return "", errors.New("no answer: nothing was done")
 	}
 	return strings.TrimSpace(line), nil
 }
 
-func (s *session) start(ctx context.Context, p plan.Plan) error {
+func (s *session) start(ctx context.Context, p plan.Plan, rm bool) error {
 	bottle, err := s.app.Start(ctx, p)
 	if err != nil {
 		return err
 	}
-	code, runErr := s.attached(ctx, func(ctx context.Context, stdio launch.Stdio) (int, error) {
-		return bottle.Run(ctx, stdio)
-	})
-	closeErr := bottle.Close(context.WithoutCancel(ctx))
-	fmt.Fprint(s.Stderr, bottle.Receipt())
-	if runErr != nil {
-		return errors.Join(runErr, closeErr)
+	rule := app.KeepUnfinished
+	if rm {
+		rule = app.KeepNever
 	}
-	return errors.Join(exitWith(code), closeErr)
+	return s.runAndClose(ctx, bottle, rule)
 }
 
 func planCommand() command {

@@ -42,6 +42,7 @@ type tally struct {
 	skip   bool                         // the end of a line that was too long is still to come
 	counts map[string]map[string]*count // by label and target
 	more   map[string]int               // by label: of targets that found no room, and what was not written one by one
+	ours   map[string]int               // refusals that the probes of the launch will cause, by target
 }
 
 type count struct {
@@ -50,7 +51,7 @@ type count struct {
 }
 
 func newTally() *tally {
-	t := &tally{counts: map[string]map[string]*count{}, more: map[string]int{}}
+	t := &tally{counts: map[string]map[string]*count{}, more: map[string]int{}, ours: map[string]int{}}
 	for _, label := range labels() {
 		t.counts[label] = map[string]*count{}
 	}
@@ -105,6 +106,10 @@ func (t *tally) line(line []byte) {
 	case "firewall allow":
 		t.add(labelAllowed, e.target(), "")
 	case "firewall deny":
+		if t.ours[e.target()] > 0 {
+			t.ours[e.target()]--
+			return
+		}
 		t.add(labelRefused, e.target(), e.Reason)
 	case "egress deny":
 		t.add(labelRefused, e.Method+" "+e.target()+e.Path, e.Reason)
@@ -117,6 +122,13 @@ func (t *tally) line(line []byte) {
 	case "firewall suppressed", "egress suppressed", "git-gate suppressed", "supervise suppressed":
 		t.more[labelRefused] += max(e.Count, 0)
 	}
+}
+
+// expect leaves one refusal of a target out: a probe asked for it, not the agent.
+func (t *tally) expect(target string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.ours[target]++
 }
 
 // decided counts a decision of the operator.

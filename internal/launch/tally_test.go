@@ -66,6 +66,19 @@ func TestTallyOfHostileLines(t *testing.T) {
 	}
 }
 
+// What the probes of the launch are refused is in the audit log, and no deed of the agent.
+func TestTallyLeavesTheProbesOut(t *testing.T) {
+	t.Parallel()
+	tally := newTally()
+	tally.expect("a.test:443")
+	for range 3 {
+		fmt.Fprintf(tally, "firewall| {\"event\":\"deny\",\"host\":\"a.test\",\"port\":443,\"reason\":\"not listed\"}\n")
+	}
+	if got, want := tally.text(), "  refused  a.test:443  2 times: not listed\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 // A guest that asks for ever new hosts fills neither the memory nor the screen.
 func TestTallyOfAFlood(t *testing.T) {
 	t.Parallel()

@@ -1,0 +1,63 @@
+package smolvmtest
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+
+	"bottle.internal/internal/guest"
+	"bottle.internal/internal/guest/probe"
+)
+
+// bottleGuest plays the program that runs in every machine: it has a way out, takes what it
+// is sent, and runs commands as the fake does.
+func (t *fakeTool) bottleGuest(line parsed) error {
+	args := line.rest[1:]
+	at := slices.Index(args, "--nonce")
+	if at < 0 || at+1 >= len(args) {
+		return nil // a terminal's size
+	}
+	nonce := guest.Nonce(args[at+1])
+	code := 0
+	switch args[0] {
+	case "provision":
+		stdin := bufio.NewReader(os.Stdin)
+		if err := proveBoundary(stdin, nonce); err != nil {
+			return err
+		}
+		if _, err := io.Copy(io.Discard, stdin); err != nil {
+			return err
+		}
+	case "exec":
+		line.rest = args[slices.Index(args, "--")+1:]
+		exit := exitCode(0)
+		if err := t.exec(line); errors.As(err, &exit) {
+			code = int(exit)
+		} else if err != nil {
+			return err
+		}
+	}
+	_, err := fmt.Fprint(os.Stderr, guest.Frame(nonce, code))
+	return err
+}
+
+// proveBoundary says what a guest without another way out says of its probes.
+func proveBoundary(stdin *bufio.Reader, nonce guest.Nonce) error {
+	line, err := probe.ReadLine(stdin)
+	if err != nil {
+		return err
+	}
+	probes, err := probe.Parse[probe.Probe](line)
+	if err != nil {
+		return err
+	}
+	said := []probe.Observation{}
+	for _, p := range probes {
+		said = append(said, probe.Observation{Name: p.Name, Reached: p.Kind == probe.Health})
+	}
+	fmt.Print(guest.Proved(nonce))
+	return probe.Write(os.Stdout, said)
+}
