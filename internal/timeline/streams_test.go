@@ -154,6 +154,29 @@ func TestFollows(t *testing.T) {
 	}
 }
 
+// A writer that ends between two looks wrote its last line before it ended: it is seen.
+func TestLastLineIsSeen(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ended := func() bool {
+		if !w.ended {
+			w.prints(1, "last")
+			w.ended = true
+		}
+		return true
+	}
+	var words []string
+	for item, err := range timeline.AgentLog(timeline.File{Path: w.path("agent.jsonl"), Ended: ended}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		words = append(words, item.Text)
+	}
+	if got := strings.Join(words, ", "); got != "last" {
+		t.Errorf("%q", got)
+	}
+}
+
 // The next process cuts off half a line of a killed one; who follows had not taken it.
 func TestFollowsOverACrash(t *testing.T) {
 	t.Parallel()
