@@ -38,3 +38,31 @@ func TestVerify(t *testing.T) {
 		}
 	}
 }
+
+// A credential that came into the guest is found in its files, on its disk and in its
+// memory; before, it is in none of them, while what must be there is.
+func TestLeaks(t *testing.T) {
+	l := theBottle(t)
+	check := func(code int, verdict string) {
+		t.Helper()
+		got, err := l.Run(t.Context(), "verify", l.id, "--leaks")
+		if err != nil || got.Code != code {
+			t.Fatalf("%v, %v", got, err)
+		}
+		for _, place := range []string{"process lists", "the machine's disks", "the machine's memory"} {
+			found := false
+			for line := range strings.Lines(got.Stdout) {
+				found = found || strings.Contains(line, place) && strings.Contains(line, ": "+verdict)
+			}
+			if !found {
+				t.Errorf("%s is not %q:\n%s", place, verdict, got.Stdout)
+			}
+		}
+	}
+	check(0, "clean")
+	script := "umask 077; printf %s \"$1\" | base64 -w0 >/home/agent/leaked; sync"
+	if got, err := l.Run(t.Context(), "exec", l.id, "--", "sh", "-c", script, "sh", routeToken); err != nil || got.Code != 0 {
+		t.Fatalf("%v, %v", got, err)
+	}
+	check(1, "LEAK: env:"+routeTokenName)
+}
