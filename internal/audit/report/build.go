@@ -129,12 +129,12 @@ func (b *Builder) take(line audit.Line) {
 	}
 	b.last = line.Time
 	f := parse(line)
-	now := b.present(line)
 	class := b.tell(line, f)
 	if line.IsHead() {
 		return
 	}
-	now = b.present(line) // a launch began another one
+	now := b.present(line)
+	b.numbers.Active += max(0, line.Time.Sub(now.End))
 	now.End = line.Time
 	now.timeline.add(line.Time, line.Source, class)
 	b.numbers.Events++

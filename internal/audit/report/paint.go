@@ -11,17 +11,18 @@ import (
 const (
 	chartLeft  = 116.0
 	chartRight = 990.0
-	chartTop   = 58.0
-	laneHeight = 36.0
+	chartTop   = 14.0
+	laneHeight = 42.0
+	markHeight = 18.0
 	markRows   = 2
 )
 
 type picture struct {
-	Label        string
-	Height       int
-	Bottom, Foot string // of the times, and where the lines end
-	Lanes        []painted
-	Times, Marks []note
+	Label             string
+	Height            int
+	Top, Bottom, Foot string // of the times, and where the lines end
+	Lanes             []painted
+	Times, Marks      []note
 }
 
 type painted struct {
@@ -39,13 +40,15 @@ type path struct {
 type note struct{ X, Y, DX, Anchor, Name string }
 
 func paint(r Run) picture {
-	bottom := chartTop + laneHeight*float64(len(r.Lanes))
+	top := chartTop + markHeight*float64(min(markRows, len(r.Marks)))
+	bottom := top + laneHeight*float64(len(r.Lanes))
 	p := picture{
+		Top:    num(top),
 		Height: int(bottom + 26), Bottom: num(bottom + 18), Foot: num(bottom + 4),
 		Label: fmt.Sprintf("What each part of the bottle did in %s. The tables below say the same in words.", span(r.Span)),
 	}
 	for i, lane := range r.Lanes {
-		p.Lanes = append(p.Lanes, paintLane(lane, chartTop+laneHeight*(float64(i)+0.5)))
+		p.Lanes = append(p.Lanes, paintLane(lane, top+laneHeight*(float64(i)+0.5)))
 	}
 	step := niceStep(r.Span)
 	for at := time.Duration(0); at <= r.Span; at += step {
@@ -56,7 +59,7 @@ func paint(r Run) picture {
 		p.Times = append(p.Times, note{X: num(across(float64(at) / float64(r.Span))), Anchor: anchor, Name: label(at, step)})
 	}
 	for i, mark := range r.Marks {
-		n := note{X: num(across(mark.At)), Y: num(16 + 16*float64(i%markRows)), DX: "4", Anchor: "start", Name: mark.Name}
+		n := note{X: num(across(mark.At)), Y: num(chartTop + markHeight*float64(i%markRows)), DX: "4", Anchor: "start", Name: mark.Name}
 		if mark.At > 0.8 { // no room to the right
 			n.DX, n.Anchor = "-4", "end"
 		}
@@ -70,14 +73,14 @@ func paintLane(lane Lane, y float64) painted {
 	paths := [numClasses]strings.Builder{}
 	for _, tick := range lane.Ticks {
 		up, down := 0.0, 0.0
-		size := math.Min(16, 6+2.5*math.Log2(float64(max(1, tick.Times))))
+		size := math.Min(18, 9+2.5*math.Log2(float64(max(1, tick.Times))))
 		switch tick.Class {
 		case Denied:
 			down = size
 		case Alarmed:
-			up, down = 16, 16
+			up, down = 17, 17
 		case Plain:
-			up = math.Min(8, size-2)
+			up = math.Min(12, size-3)
 		case Allowed, Decided:
 			up = size
 		}

@@ -81,6 +81,7 @@ type Chain struct {
 
 // Numbers are the key figures.
 type Numbers struct {
+	Active                                          time.Duration // of all runs, without what is between them
 	Events, Allowed, Requests, Denied, Held, Failed int
 	Reached                                         int // hosts
 	Up, Down                                        int64

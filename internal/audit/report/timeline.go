@@ -73,6 +73,15 @@ func (t *timeline) add(at time.Time, source audit.Source, class Class) {
 	if at.After(t.last) {
 		t.last = at
 	}
+	switch source {
+	case audit.Launch:
+		source = audit.Host // one lane for what this side did
+	case audit.Firewall, audit.Egress, audit.GitGate, audit.Supervise, audit.Echo, audit.Init, audit.Host:
+	default:
+		if class != Alarmed {
+			return // the log's own records
+		}
+	}
 	for t.column(at) >= columns {
 		t.double()
 	}
@@ -128,7 +137,7 @@ func (t *timeline) picture() (lanes []Lane, marks []Mark) {
 		}
 		lanes = append(lanes, lane)
 	}
-	// The host and the launch come first: they are the frame of the others.
+	// The host comes first: it is the frame of the others.
 	slices.SortStableFunc(lanes, func(a, b Lane) int { return rank(a) - rank(b) })
 	for _, m := range t.marks {
 		marks = append(marks, Mark{min(1, float64(m.at)/span), m.name})
@@ -137,7 +146,7 @@ func (t *timeline) picture() (lanes []Lane, marks []Mark) {
 }
 
 func rank(l Lane) int {
-	if s := audit.Source(l.Source.safe); s == audit.Launch || s == audit.Host {
+	if l.Source.safe == string(audit.Host) {
 		return 0
 	}
 	return 1

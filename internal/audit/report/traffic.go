@@ -16,7 +16,6 @@ func (b *Builder) firewall(line audit.Line, f fields) Class {
 		if f.Kind != "blocked" {
 			return Plain
 		}
-		b.hosts.denied(line, f)
 		return b.deny(line, "engine: "+f.Scanner, f.target(), f.Reason)
 	case "allow":
 		b.numbers.Allowed++

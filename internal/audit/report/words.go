@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,7 +15,7 @@ type tile struct{ Name, Value, Note, Class string }
 func tiles(r Report) []tile {
 	n := r.Numbers
 	list := []tile{
-		{"duration", span(r.Last.Sub(r.First)), plural(n.Events, "event"), ""},
+		{"duration", span(n.Active), fmt.Sprintf("%s, %s", plural(len(r.Runs)+r.MissingRuns, "run"), plural(n.Events, "event")), ""},
 		{"hosts reached", fmt.Sprint(n.Reached), fmt.Sprintf("%s, %s", plural(n.Allowed, "connection"), plural(n.Requests, "routed request")), ""},
 		{"sent", event.Bytes(n.Up), "bytes out", ""},
 		{"received", event.Bytes(n.Down), "bytes in", ""},
@@ -25,6 +26,18 @@ func tiles(r Report) []tile {
 	}
 	return list
 }
+
+// Reached are the hosts that are allowed, whatever became of it.
+func (r Report) Reached() []Host {
+	return slices.DeleteFunc(slices.Clone(r.Hosts), Host.refused)
+}
+
+// OnlyRefused are the other hosts.
+func (r Report) OnlyRefused() []Host {
+	return slices.DeleteFunc(slices.Clone(r.Hosts), func(h Host) bool { return !h.refused() })
+}
+
+func (h Host) refused() bool { return h.Allowed == 0 && h.Failed == 0 && !h.Routed }
 
 func classIf(class string, n int) string {
 	if n == 0 {
@@ -38,13 +51,6 @@ func plural(n int, what string) string {
 		return "1 " + what
 	}
 	return fmt.Sprintf("%d %ss", n, what)
-}
-
-func times(n int) string {
-	if n == 1 {
-		return "once"
-	}
-	return fmt.Sprintf("%d times", n)
 }
 
 // span is a duration as a person says it.
