@@ -17,7 +17,7 @@ const (
 	maxReached    = 1000
 	maxRefused    = 200 // hosts to which nothing was allowed
 	maxDenials    = 100 // rules
-	maxTargets    = 20  // of one rule
+	maxTargets    = 10  // of one rule
 	maxMethods    = 12
 	maxOpenPushes = 1000
 )

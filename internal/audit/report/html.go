@@ -32,7 +32,7 @@ type page struct {
 // the one style sheet in it and nothing beside, whatever somebody got into the page.
 func HTML(w io.Writer, r Report) error {
 	t, err := template.New("page").Funcs(template.FuncMap{
-		"safe": text, "bytes": event.Bytes, "clock": clock, "exact": exact, "facts": facts, "picture": paint, "long": func(t Text) bool { return len(t.safe) > 40 && !strings.Contains(t.safe, " ") },
+		"safe": text, "bytes": event.Bytes, "clock": clock, "exact": exact, "period": period, "facts": facts, "picture": paint, "long": func(t Text) bool { return len(t.safe) > 40 && !strings.Contains(t.safe, " ") },
 		"verdict": func(v Verdict) string { return map[Verdict]string{Taken: "ok", Refused: "no"}[v] },
 		"status":  func(t Text) string { return map[string]string{"approved": "ok"}[t.safe] },
 	}).Parse(pageText)
@@ -56,4 +56,13 @@ func policy(style string) string {
 }
 
 func clock(at time.Time) string { return at.UTC().Format(time.TimeOnly) }
+
+// period is when something began and ended.
+func period(first, last time.Time) string {
+	if clock(first) == clock(last) {
+		return clock(first)
+	}
+	return clock(first) + " to " + clock(last)
+}
+
 func exact(at time.Time) string { return at.UTC().Format("15:04:05.000") }

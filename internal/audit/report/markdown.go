@@ -105,7 +105,7 @@ func (m *markdown) alarms(r Report) {
 	m.line("## Alarms\n")
 	var rows [][]string
 	for _, a := range r.Alarms {
-		rows = append(rows, []string{"**" + quote(a.Kind) + "**", quote(a.Target), quote(a.What), a.Source.safe, fmt.Sprint(a.Times), a.Cut, clock(a.First) + " to " + clock(a.Last)})
+		rows = append(rows, []string{"**" + quote(a.Kind) + "**", quote(a.Target), quote(a.What), a.Source.safe, fmt.Sprint(a.Times), a.Cut, period(a.First, a.Last)})
 	}
 	m.table([]string{"Alarm", "Target", "What", "Seen by", "Times", "Stopped?", "When"}, rows)
 	m.missing(r.Missing.Alarms, "found no room here")
