@@ -51,7 +51,8 @@ func paint(r Run) picture {
 		p.Lanes = append(p.Lanes, paintLane(lane, top+laneHeight*(float64(i)+0.5)))
 	}
 	step := niceStep(r.Span)
-	for at := time.Duration(0); at <= r.Span; at += step {
+	for i := range r.Span/step + 1 { // a sum could overflow
+		at := i * step
 		anchor := "middle"
 		if at == 0 {
 			anchor = "start"

@@ -26,6 +26,7 @@ func Hostile() []string {
 		`</code></td></tr></table><svg onload=alert(1)>`,
 		`</style><style>*{display:none}</style>`, `<!-- `, `&lt;b&gt;&#60;`, `javascript:alert(1)`,
 		"| a | b |\n|---|---|\n| x | y |", "`code` ``` ~~~\n```\n", `\| \` + "`" + ` \\`, `\`, "`", "``",
+		"x` <b>evil</b> [evil](https://evil.example) `y", "x\\` ![evil](https://evil.example/x.png) https://evil.example `y",
 		`[link](https://evil.example)`, `![image](https://evil.example/x.png)`, `<https://evil.example>`, `https://evil.example www.evil.example a@evil.example`,
 		"[ref]\n\n[ref]: https://evil.example", "# heading\n- list\n> quote\n***\n", `**bold** _it_ ~~gone~~ <b>b</b>`, `@someone #1 :smile:`,
 		"\x1b[2J\x1b]8;;https://evil.example\x07x", "\u202egnp.exe\u200b\u2028", "\xff\xfe", "a\x00b", `{{.Name}} {{template "none"}}`,
