@@ -40,11 +40,12 @@ func mayImport() map[string][]string {
 			"internal/ca", "internal/control", "internal/daemons", "internal/egress", "internal/firewall", "internal/firewall/pipelock", "internal/gitgate",
 			"internal/plan", "internal/proposal", "internal/proposal/ask", "internal/secret", "internal/sshagent", "internal/token",
 		},
-		"internal/proposal": {"internal/event", "internal/forge", "internal/names", "internal/plan", "internal/proposal/ask", "internal/state"},
-		"internal/token":    {"internal/event", "internal/execx", "internal/secret"},
-		"internal/audit":    {"internal/event", "internal/secret"},
-		"internal/sshagent": {"internal/secret"},
-		"internal/ca":       {"internal/firewall/hostname", "internal/secret"},
+		"internal/proposal":     {"internal/event", "internal/forge", "internal/names", "internal/plan", "internal/proposal/ask", "internal/state"},
+		"internal/token":        {"internal/event", "internal/execx", "internal/secret"},
+		"internal/audit":        {"internal/event", "internal/secret"},
+		"internal/audit/report": {"internal/audit", "internal/event", "internal/printable"},
+		"internal/sshagent":     {"internal/secret"},
+		"internal/ca":           {"internal/firewall/hostname", "internal/secret"},
 
 		// what runs in the bundle: a daemon knows its channel and what it decides with
 		"internal/daemons":       {},

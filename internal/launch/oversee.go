@@ -74,11 +74,7 @@ func (b *Bottle) oversee(ctx context.Context) error {
 
 // decided writes down what became of the agent's requests, here and in the receipt.
 func (b *Bottle) decided(ctx context.Context, name string, fields map[string]any) {
-	source := audit.Supervise
-	if name == overseer.EventSigned || name == overseer.EventToken {
-		source = audit.Host
-	}
-	b.audit(ctx, source, name, fields)
+	b.audit(ctx, audit.Host, name, fields) // supervise, in the bundle, cannot say so
 	if name != proposal.EventDecision {
 		return
 	}
