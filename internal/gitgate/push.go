@@ -301,8 +301,7 @@ func (p *push) log(why *refusal) {
 // alarm says that a canary was on its way to the upstream. It is refused whatever on_canary
 // is: a secret never passes.
 func (p *push) alarm(entry line, why *refusal) line {
-	yes := true
-	entry.Event, entry.Method, entry.Blocked, entry.Print = eventCanary, "push", &yes, why.canary
+	entry.Event, entry.Method, entry.Blocked, entry.Print = eventCanary, "push", new(true), why.canary
 	entry.Commits, entry.Objects, entry.Bytes, entry.Millis = nil, 0, 0, nil
 	entry.Where = "objects"
 	if why.commit == "" {
