@@ -55,15 +55,6 @@ func New(random io.Reader, taken ...string) (Set, error) {
 	return set, nil
 }
 
-// Reveal returns the values for the inputs of a daemon.
-func (s Set) Reveal() []string {
-	var list []string
-	for _, value := range s.Values {
-		list = append(list, value.Reveal())
-	}
-	return list
-}
-
 // Fingerprint names a value in logs. 64 bits of a hash of something that was drawn from
 // far more say nothing about it.
 func Fingerprint(value string) string {

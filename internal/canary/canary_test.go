@@ -38,7 +38,7 @@ const (
 func TestValuesLookReal(t *testing.T) {
 	t.Parallel()
 	for range 200 {
-		values := newSet(t).Reveal()
+		values := reveal(newSet(t))
 		for i, pattern := range []string{
 			`^AKIA[Q-Z2-7][A-Z2-7]{15}$`, `^[A-Za-z0-9+/]{40}$`, `^ghp_[A-Za-z0-9]{36}$`, `^sk_live_51[A-Za-z0-9]{97}$`,
 		} {
@@ -100,7 +100,7 @@ func TestFiles(t *testing.T) {
 	if !slices.Equal(paths, []string{awsFile, envFile}) {
 		t.Errorf("planted: %q", paths)
 	}
-	for _, value := range set.Reveal() {
+	for _, value := range reveal(set) {
 		if strings.Count(text, value) != 1 {
 			t.Errorf("%q is not in the files once", value)
 		}
@@ -118,7 +118,7 @@ func TestEveryLaunchHasItsOwn(t *testing.T) {
 	t.Parallel()
 	seen := map[string]bool{}
 	for range 50 {
-		for _, value := range newSet(t).Reveal() {
+		for _, value := range reveal(newSet(t)) {
 			if seen[value] {
 				t.Errorf("%q came twice", value)
 			}
@@ -135,7 +135,7 @@ func TestValuesAreNotShown(t *testing.T) {
 		t.Fatal(err)
 	}
 	shown := fmt.Sprintf("%v %+v %#v %s", set, set, set, encoded)
-	for _, value := range set.Reveal() {
+	for _, value := range reveal(set) {
 		if strings.Contains(shown, value) {
 			t.Errorf("%q is shown: %s", value, shown)
 		}
@@ -157,5 +157,27 @@ func TestNoRandomness(t *testing.T) {
 	}
 	if _, err := canary.New(iotest.ErrReader(broken)); !errors.Is(err, broken) || err.Error() != "making a canary: no entropy" {
 		t.Error(err)
+	}
+}
+
+func reveal(set canary.Set) []string {
+	var list []string
+	for _, value := range set.Values {
+		list = append(list, value.Reveal())
+	}
+	return list
+}
+
+func TestSighting(t *testing.T) {
+	t.Parallel()
+	for want, seen := range map[string]canary.Sighting{
+		"a fake credential was seen by the egress in the body (POST open.test)":                    {Daemon: "egress", Where: "body", Method: "POST", Host: "open.test", Blocked: true},
+		"a fake credential was seen by the egress in the body (POST api.test), which went through": {Daemon: "egress", Where: "body", Method: "POST", Host: "api.test"},
+		"a fake credential was seen by the supervise in the arguments of a tool":                   {Daemon: "supervise", Where: "arguments of a tool", Blocked: true},
+		"a fake credential was seen by the firewall in the target (evil.test)":                     {Daemon: "firewall", Where: "target", Host: "evil.test", Blocked: true},
+	} {
+		if got := seen.String(); got != want {
+			t.Errorf("%s\nwant %s", got, want)
+		}
 	}
 }

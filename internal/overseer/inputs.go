@@ -63,7 +63,7 @@ func Hosts(p plan.Plan) []string {
 }
 
 func (o *Overseer) firewallInputs(p plan.Plan) (control.Inputs, error) {
-	policy := firewall.Policy{Bottle: p.Bottle}
+	policy := firewall.Policy{Bottle: p.Bottle, Canaries: reveal(o.config.Canaries)}
 	for _, host := range p.Firewall.Hosts {
 		ranges, err := prefixes(host.AllowPrivate)
 		if err != nil {
@@ -93,7 +93,10 @@ func (o *Overseer) firewallInputs(p plan.Plan) (control.Inputs, error) {
 }
 
 func (o *Overseer) egressInputs(p plan.Plan) (control.Inputs, error) {
-	config := egress.Config{Placeholder: plan.Placeholder, UpstreamProxy: o.config.UpstreamProxy}
+	config := egress.Config{
+		Placeholder: plan.Placeholder, UpstreamProxy: o.config.UpstreamProxy,
+		Canaries: reveal(o.config.Canaries), OnCanary: p.OnCanary,
+	}
 	inputs := control.Inputs{}
 	for i, route := range o.egressOrder(p) {
 		rendered, err := o.egressRoute(route)
@@ -159,7 +162,7 @@ func (o *Overseer) egressRoute(route plan.Route) (egress.Route, error) {
 }
 
 func (o *Overseer) gitInputs(p plan.Plan) (control.Inputs, error) {
-	config := gitgate.Config{}
+	config := gitgate.Config{Canaries: reveal(o.config.Canaries)}
 	for _, remote := range p.Git.Remotes {
 		config.Remotes = append(config.Remotes, gitgate.Remote{
 			Name: remote.Name, Host: remote.Host, Port: remote.Port, User: remote.User, Path: remote.Path,
@@ -173,6 +176,15 @@ func (o *Overseer) gitInputs(p plan.Plan) (control.Inputs, error) {
 		return nil, err
 	}
 	return control.Inputs{gitgate.ConfigFile: secret.New(string(text))}, nil
+}
+
+// reveal is for the daemons that look for them.
+func reveal(values []secret.Value) []string {
+	var list []string
+	for _, value := range values {
+		list = append(list, value.Reveal())
+	}
+	return list
 }
 
 func superviseInputs(p plan.Plan) (control.Inputs, error) {
