@@ -68,6 +68,7 @@ type Row struct {
 	VMTool   string    `json:"vm_tool"`
 	Firewall string    `json:"firewall"`
 	PID      int       `json:"pid"` // of the owner; meaningless when orphaned
+	Alarm    bool      `json:"alarm,omitempty"`
 }
 
 // List reports every bottle; a broken one is in the rows and in the problems.
@@ -83,6 +84,8 @@ func (a *App) List(context.Context) ([]Row, []error) {
 			Identity: string(instance.ID), Agent: status.Agent, State: stateOf(instance, status),
 			Created: status.Created, Age: "?", VMTool: status.VMTool, Firewall: status.Firewall, PID: status.PID,
 		}
+		_, err = os.Stat(instance.Path(state.AlarmFile))
+		row.Alarm = err == nil
 		if !status.Created.IsZero() {
 			row.Age = time.Since(status.Created).Truncate(time.Second).String()
 		}

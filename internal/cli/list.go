@@ -7,6 +7,8 @@ import (
 	"text/tabwriter"
 
 	"github.com/spf13/pflag"
+
+	"bottle.internal/internal/app"
 )
 
 func listCommand() command {
@@ -33,12 +35,20 @@ func listCommand() command {
 				table := tabwriter.NewWriter(s.Stdout, 0, 0, 2, ' ', 0)
 				fmt.Fprintln(table, "IDENTITY\tAGENT\tSTATE\tAGE\tVM TOOL\tFIREWALL")
 				for _, row := range rows {
-					fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", row.Identity, row.Agent, row.State, row.Age, row.VMTool, row.Firewall)
+					fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", row.Identity, row.Agent, stateShown(row), row.Age, row.VMTool, row.Firewall)
 				}
 				return errors.Join(table.Flush(), errors.Join(problems...))
 			}
 		},
 	}
+}
+
+// stateShown says beside the state that a fake credential was seen.
+func stateShown(row app.Row) string {
+	if row.Alarm {
+		return row.State + " ALARM"
+	}
+	return row.State
 }
 
 func stopCommand() command {

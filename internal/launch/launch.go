@@ -79,6 +79,7 @@ type Bottle struct {
 	overseer *overseer.Overseer
 	controls []proof
 	search   *search // of the guest for credentials; nil without one
+	alarm    alarm
 
 	mu      sync.Mutex
 	sidecar Sidecar // nil until it is ready
@@ -92,6 +93,7 @@ func Start(ctx context.Context, p plan.Plan, deps Deps) (*Bottle, error) {
 		return nil, errors.Join(err, deps.Release())
 	}
 	b := &Bottle{plan: p, deps: deps, tally: newTally()}
+	b.tally.alarmed = b.alarmed
 	if b.instance, err = deps.State.Create(id); err != nil {
 		return nil, errors.Join(err, deps.Release())
 	}
@@ -143,6 +145,9 @@ func (b *Bottle) prepare(ctx context.Context) error {
 		return fmt.Errorf("making the link key: %w", err)
 	}
 	if b.trust, err = newTrust(b.plan, b.deps.Now()); err != nil {
+		return err
+	}
+	if err := b.plant(); err != nil {
 		return err
 	}
 	if err := b.oversee(ctx); err != nil {

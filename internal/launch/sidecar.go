@@ -100,7 +100,7 @@ func (b *Bottle) sidecarSpec() (SidecarSpec, error) {
 func (b *Bottle) gate() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.sidecar == nil {
+	if b.sidecar == nil || b.alarm.isCut() {
 		return ""
 	}
 	return b.sidecar.Gate()

@@ -10,7 +10,6 @@ import (
 	"bottle.internal/internal/egress"
 	"bottle.internal/internal/gitgate"
 	"bottle.internal/internal/plan"
-	"bottle.internal/internal/proposal"
 	"bottle.internal/internal/proposal/ask"
 	"bottle.internal/internal/secret"
 )
@@ -52,7 +51,7 @@ func TestDaemonsKnowTheCanaries(t *testing.T) {
 		}
 	}
 	knows()
-	if got := b.approve(fresh, false); got.Verdict != proposal.Approve {
+	if got := b.approve(fresh, false); got.Status != ask.Approved {
 		t.Fatalf("%+v", got)
 	}
 	knows()

@@ -15,6 +15,7 @@
 //	bundle.log   what the bundle's daemons printed
 //	supervise/   what the agent asked for and what was decided (internal/proposal)
 //	approved.json  approvals that hold after a resume too
+//	alarm.json   a fake credential of this launch was seen
 package state
 
 import (
@@ -39,6 +40,8 @@ const (
 
 	SuperviseDir = "supervise"
 	ApprovedFile = "approved.json"
+
+	AlarmFile = "alarm.json"
 )
 
 // AuditDir is below the root and outlives every bottle: their audit logs, and the key that
