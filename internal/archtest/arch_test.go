@@ -31,6 +31,10 @@ func mayImport() map[string][]string {
 		"internal/control":  {"internal/link", "internal/secret", "internal/event"},
 		"internal/guest":    {},
 
+		// the boundary: what the guest tries, and how the host judges it
+		"internal/guest/probe": {},
+		"internal/boundary":    {"internal/guest/probe", "internal/printable"},
+
 		// what a bottle's rules are made of, on the host
 		"internal/overseer": {
 			"internal/ca", "internal/canary", "internal/control", "internal/daemons", "internal/egress", "internal/firewall", "internal/firewall/pipelock", "internal/gitgate",

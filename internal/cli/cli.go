@@ -72,7 +72,7 @@ func (s *session) again(flag string) string {
 
 func commands() []command {
 	return []command{
-		startCommand(), execCommand(), shellCommand(), listCommand(), stopCommand(),
+		startCommand(), execCommand(), shellCommand(), listCommand(), stopCommand(), verifyCommand(),
 		superviseCommand(), auditCommand(), planCommand(), imagesCommand(), baseCommand(), setupCommand(), doctorCommand(),
 		cleanCommand(), versionCommand(),
 	}

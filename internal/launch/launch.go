@@ -19,6 +19,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"bottle.internal/internal/boundary"
 	"bottle.internal/internal/event"
 	"bottle.internal/internal/link"
 	"bottle.internal/internal/names"
@@ -57,11 +58,13 @@ type Deps struct {
 	Prompt   []byte                                  // the prompt's text, wherever it came from
 	Secrets  Secrets
 	Audit    Audit
-	State    *state.Root
-	Release  func() error // called last: gives back what the caller opened for the launch
-	Events   event.Sink
-	PID      int
-	Now      func() time.Time
+	// Targets opens what no guest may reach; the launch closes it.
+	Targets func(context.Context) (*boundary.Targets, error)
+	State   *state.Root
+	Release func() error // called last: gives back what the caller opened for the launch
+	Events  event.Sink
+	PID     int
+	Now     func() time.Time
 }
 
 // Bottle is a running bottle. Its owner calls Close, whatever else happens.
@@ -72,12 +75,13 @@ type Bottle struct {
 	status   state.Status
 	undo     undo
 	key      link.Key
-	sockets  string // directory of the relays' sockets
-	canary   *canary
+	sockets  string            // directory of the relays' sockets
+	targets  *boundary.Targets // that no guest may reach; nil until the bundle is there
+	checks   []boundary.Check
+	results  []boundary.Result // of the probes
 	tally    *tally
 	trust    trust
 	overseer *overseer.Overseer
-	controls []proof
 	search   *search // of the guest for credentials; nil without one
 	alarm    alarm
 
@@ -132,7 +136,7 @@ func (b *Bottle) launch(ctx context.Context) error {
 	return b.record(state.Running)
 }
 
-// prepare makes what lives on the host: configuration, key, sockets, canary.
+// prepare makes what lives on the host: configuration, key, sockets.
 func (b *Bottle) prepare(ctx context.Context) error {
 	text, err := b.plan.JSON()
 	if err != nil {
@@ -153,17 +157,7 @@ func (b *Bottle) prepare(ctx context.Context) error {
 	if err := b.oversee(ctx); err != nil {
 		return err
 	}
-	if err := b.startRelays(ctx); err != nil {
-		return err
-	}
-	if !b.wantsCanary() {
-		return nil
-	}
-	if b.canary, err = startCanary(ctx); err != nil {
-		return err
-	}
-	b.undo.push("the canary", func(context.Context) error { return b.canary.close() })
-	return nil
+	return b.startRelays(ctx)
 }
 
 // record writes what other processes may know.

@@ -60,8 +60,8 @@ func (b *Bottle) oversee(ctx context.Context) error {
 			b.tally.sighted(seen)
 			b.alarmed(seen)
 		},
-		Say:            func(text string) { b.say(ctx, event.Info, "supervise", text) },
-		Hide:           b.deps.Audit.Hide,
+		Say:  func(text string) { b.say(ctx, event.Info, "supervise", text) },
+		Hide: b.deps.Audit.Hide,
 		Audit: func(name string, fields map[string]any) {
 			b.decided(context.WithoutCancel(ctx), name, fields)
 		},

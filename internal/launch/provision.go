@@ -24,8 +24,12 @@ func (b *Bottle) provision(ctx context.Context) error {
 		return fmt.Errorf("rendering what goes into the guest: %w", err)
 	}
 	if err := provision.Apply(ctx, installer{b}, rendered); err != nil {
+		// Nothing was provisioned yet.
 		if boot := (*BootError)(nil); errors.As(err, &boot) {
-			return boot // nothing was provisioned yet
+			return boot
+		}
+		if broken := (*BoundaryError)(nil); errors.As(err, &broken) {
+			return broken
 		}
 		return err
 	}
@@ -92,7 +96,7 @@ func (b *Bottle) value(env plan.Env) (secret.Value, error) {
 		}
 		return value, nil
 	case env.Source == plan.SourceLaunch:
-		return secret.New(b.canary.addr()), nil
+		return secret.New(b.targets.Loopback().Addr()), nil
 	default:
 		return secret.New(env.Value), nil
 	}

@@ -42,9 +42,10 @@ type tally struct {
 	rest   []byte                       // of a line without its end
 	skip   bool                         // the end of a line that was too long is still to come
 	counts map[string]map[string]*count // by label and target
+	more   map[string]int               // by label: of targets that found no room, and what was not written one by one
+	ours   map[string]int               // refusals that the probes of the launch will cause, by target
 	// alarmed is told of every canary, outside of the lock; nil: nobody is.
 	alarmed func(canary.Sighting)
-	more    map[string]int // by label: of targets that found no room, and what was not written one by one
 }
 
 type count struct {
@@ -53,7 +54,7 @@ type count struct {
 }
 
 func newTally() *tally {
-	t := &tally{counts: map[string]map[string]*count{}, more: map[string]int{}}
+	t := &tally{counts: map[string]map[string]*count{}, more: map[string]int{}, ours: map[string]int{}}
 	for _, label := range labels() {
 		t.counts[label] = map[string]*count{}
 	}
@@ -122,6 +123,10 @@ func (t *tally) line(line []byte) (seen []canary.Sighting) {
 	case "firewall allow":
 		t.add(labelAllowed, e.target(), "")
 	case "firewall deny":
+		if t.ours[e.target()] > 0 {
+			t.ours[e.target()]--
+			return
+		}
 		t.add(labelRefused, e.target(), e.Reason)
 	case "egress deny":
 		t.add(labelRefused, e.Method+" "+e.target()+e.Path, e.Reason)
@@ -141,31 +146,11 @@ func (t *tally) line(line []byte) (seen []canary.Sighting) {
 	return seen
 }
 
-// sighting is what a daemon's line says of a canary.
-func (e entry) sighting(daemon string) canary.Sighting {
-	host := e.target()
-	if e.Remote != "" {
-		host = e.Remote
-	}
-	return canary.Sighting{
-		Daemon: daemon, Where: shown(e.Where), Method: shown(e.Method), Host: shown(host),
-		Fingerprint: shown(e.Fingerprint), Blocked: e.Blocked,
-	}
-}
-
-// sighted counts a canary.
-func (t *tally) sighted(seen canary.Sighting) {
+// expect leaves one refusal of a target out: a probe asked for it, not the agent.
+func (t *tally) expect(target string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.addSighting(seen)
-}
-
-func (t *tally) addSighting(seen canary.Sighting) {
-	target := "canary seen by " + seen.Daemon
-	if seen.Host != "" {
-		target = "canary to " + seen.Host
-	}
-	t.add(labelAlarm, target, "in the "+seen.Where)
+	t.ours[target]++
 }
 
 // decided counts a decision of the operator.
