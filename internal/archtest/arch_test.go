@@ -37,8 +37,8 @@ func mayImport() map[string][]string {
 
 		// what a bottle's rules are made of, on the host
 		"internal/overseer": {
-			"internal/ca", "internal/canary", "internal/control", "internal/daemons", "internal/egress", "internal/firewall", "internal/firewall/pipelock", "internal/gitgate",
-			"internal/plan", "internal/proposal", "internal/proposal/ask", "internal/secret", "internal/sshagent", "internal/token",
+			"internal/ca", "internal/canary", "internal/control", "internal/daemons", "internal/egress", "internal/firewall", "internal/firewall/pipelock", "internal/forge",
+			"internal/gitgate", "internal/plan", "internal/proposal", "internal/proposal/ask", "internal/secret", "internal/sshagent", "internal/token",
 		},
 		"internal/proposal": {"internal/event", "internal/forge", "internal/names", "internal/plan", "internal/proposal/ask", "internal/state"},
 		"internal/token":    {"internal/event", "internal/execx", "internal/secret"},

@@ -62,6 +62,36 @@ func TestDaemonsKnowTheCanaries(t *testing.T) {
 	}
 }
 
+// A model's host is told apart from others that have a credential: what a forge is shown is
+// not for it alone.
+func TestProviders(t *testing.T) {
+	t.Parallel()
+	auth := &plan.Auth{Header: "Authorization", Scheme: "Bearer", Source: "env", Name: "API_TOKEN"}
+	want := map[string]bool{
+		"api.example.com": true, "api.githubcopilot.com": true, "api.github.com": false, "gitlab.example.com": false,
+		"git.example.com": false, "models.example.com": false,
+	}
+	b := newBench(t, func(b *bench) {
+		b.config.Plan.Egress = nil
+		for host := range want {
+			route := plan.Route{Host: host, Port: 443, Methods: []string{"POST"}, Paths: []string{"/"}, Auth: auth, PassHeaders: []string{}}
+			if host == "models.example.com" {
+				route.Auth = nil
+			}
+			b.config.Plan.Egress = append(b.config.Plan.Egress, route)
+		}
+	})
+	config, err := egress.Parse([]byte(b.inputsNow()["egress"][egress.ConfigInput].Reveal()))
+	if err != nil || len(config.Routes) != len(want) {
+		t.Fatalf("%d routes, %v", len(config.Routes), err)
+	}
+	for _, route := range config.Routes {
+		if route.Provider != want[route.Host] {
+			t.Errorf("%s is a provider: %v", route.Host, route.Provider)
+		}
+	}
+}
+
 // What the agent writes for the operator goes neither to a disk nor to a screen with a canary
 // in it, however it is spelled.
 func TestCanaryInAToolCall(t *testing.T) {
