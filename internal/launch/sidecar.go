@@ -102,7 +102,7 @@ func (b *Bottle) sidecarSpec() (SidecarSpec, error) {
 func (b *Bottle) gate() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.sidecar == nil || b.alarm.isCut() {
+	if b.sidecar == nil {
 		return ""
 	}
 	return b.sidecar.Gate()
