@@ -108,24 +108,26 @@ func TestCanaryBesideThePlaceholder(t *testing.T) {
 		"another credential that is":   {"x", "X-Api-Key", canary, "headers"},
 		"in the path and in a header":  {canary, "User-Agent", canary, "path"},
 	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			w := newWorld(t, egress.Limits{}, bearer("api.test"))
-			r := request(t, "GET", "https://api.test/"+test.path, "")
-			r.Header.Set(test.header, test.value)
-			if got := w.do(w.client(false), r); got.status != 403 || got.reason != "api.test:443: the request carries a canary in its "+test.where {
-				t.Errorf("%+v", got)
-			}
-			if e := w.await("canary", nil); e.Where != test.where || !*e.Blocked || e.Fingerprint != fake.Fingerprint(canary) || e.Method != "GET" {
-				t.Errorf("%+v", e)
-			}
-			if strings.Contains(strings.ToLower(w.log.text()), canary) {
-				t.Errorf("it is in the log:\n%s", w.log.text())
-			}
-			if w.dials() != 0 {
-				t.Error("the upstream was dialed")
-			}
-		})
+		for _, host := range []string{"api.test", "open.test"} { // a provider, and none
+			t.Run(name+" to "+host, func(t *testing.T) {
+				t.Parallel()
+				w := newWorld(t, egress.Limits{}, bearer("api.test"), open("open.test"))
+				r := request(t, "GET", "https://"+host+"/"+test.path, "")
+				r.Header.Set(test.header, test.value)
+				if got := w.do(w.client(false), r); got.status != 403 || got.reason != host+":443: the request carries a canary in its "+test.where {
+					t.Errorf("%+v", got)
+				}
+				if e := w.await("canary", nil); e.Where != test.where || !*e.Blocked || e.Fingerprint != fake.Fingerprint(canary) || e.Method != "GET" {
+					t.Errorf("%+v", e)
+				}
+				if strings.Contains(strings.ToLower(w.log.text()), canary) {
+					t.Errorf("it is in the log:\n%s", w.log.text())
+				}
+				if w.dials() != 0 {
+					t.Error("the upstream was dialed")
+				}
+			})
+		}
 	}
 }
 
