@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"os"
 	"time"
 
 	"bottle.internal/internal/state"
@@ -21,6 +22,7 @@ type Row struct {
 	PID      int       `json:"pid"` // of the owner; meaningless when orphaned
 
 	LastDenial *Denial `json:"last_denial,omitempty"`
+	Alarm      bool    `json:"alarm,omitempty"` // a fake credential of it was seen
 }
 
 // List reports every bottle; a broken one is in the rows and in the problems.
@@ -46,6 +48,8 @@ func (a *App) List(context.Context) ([]Row, []error) {
 		if !status.Created.IsZero() {
 			row.Age = time.Since(status.Created).Truncate(time.Second).String()
 		}
+		_, err = os.Stat(instance.Path(state.AlarmFile))
+		row.Alarm = err == nil
 		rows = append(rows, row)
 	}
 	return rows, problems

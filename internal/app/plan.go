@@ -55,18 +55,6 @@ func (a *App) Plan(ctx context.Context, request PlanRequest) (plan.Plan, error) 
 	return plan.Resolve(set, want, facts)
 }
 
-// Supported refuses a plan that asks for what this version does not run.
-func Supported(p plan.Plan) error {
-	missing := p.Unsupported()
-	if len(missing) == 0 {
-		return nil
-	}
-	return &Problem{
-		Text:  "not supported yet: " + strings.Join(missing, "\nnot supported yet: "),
-		Hints: []string{"leave it out of the manifest; docs/manifest.md says what this version does not run yet"},
-	}
-}
-
 // manifest reads the user's manifest and the working directory's.
 func (a *App) manifest() (*manifest.Set, error) {
 	user := cmp.Or(a.config.Manifest, a.config.getenv("BOTTLE_MANIFEST"), filepath.Join(a.dirs.config, ManifestName))

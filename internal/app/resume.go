@@ -146,9 +146,6 @@ func inUse(instance *state.Instance, status state.Status) error {
 
 // Resume launches a bottle again that is kept, or whose owner died. The caller closes it.
 func (a *App) Resume(ctx context.Context, r Resumption) (*launch.Bottle, error) {
-	if err := Supported(r.Plan); err != nil {
-		return nil, err
-	}
 	instance, err := a.open(r.Plan.Identity)
 	if err != nil {
 		return nil, err

@@ -21,9 +21,6 @@ import (
 
 // Start launches a plan. The caller closes the bottle.
 func (a *App) Start(ctx context.Context, p plan.Plan) (*launch.Bottle, error) {
-	if err := Supported(p); err != nil {
-		return nil, err
-	}
 	a.mentionOthers(ctx, p)
 	client, err := a.vmTool(ctx)
 	if err != nil {

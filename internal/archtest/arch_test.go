@@ -37,8 +37,8 @@ func mayImport() map[string][]string {
 
 		// what a bottle's rules are made of, on the host
 		"internal/overseer": {
-			"internal/ca", "internal/control", "internal/daemons", "internal/egress", "internal/firewall", "internal/firewall/pipelock", "internal/gitgate",
-			"internal/plan", "internal/proposal", "internal/proposal/ask", "internal/secret", "internal/sshagent", "internal/token",
+			"internal/ca", "internal/canary", "internal/control", "internal/daemons", "internal/egress", "internal/firewall", "internal/firewall/pipelock", "internal/forge",
+			"internal/gitgate", "internal/plan", "internal/proposal", "internal/proposal/ask", "internal/secret", "internal/sshagent", "internal/token",
 		},
 		"internal/proposal":     {"internal/event", "internal/forge", "internal/names", "internal/plan", "internal/proposal/ask", "internal/state"},
 		"internal/token":        {"internal/event", "internal/execx", "internal/secret"},
@@ -48,6 +48,7 @@ func mayImport() map[string][]string {
 		"internal/ca":           {"internal/firewall/hostname", "internal/secret"},
 
 		// what runs in the bundle: a daemon knows its channel and what it decides with
+		"internal/canary":        {"internal/egress/needle", "internal/secret"},
 		"internal/daemons":       {},
 		"internal/journal":       {},
 		"internal/boundedlisten": {},
@@ -56,15 +57,15 @@ func mayImport() map[string][]string {
 		"internal/proposal/ask":  {"internal/firewall/hostname", "internal/firewall/urlpath", "internal/names"},
 		"internal/gate":          {"internal/control", "internal/link", "internal/secret"},
 		"internal/firewall": {
-			"internal/boundedlisten", "internal/control", "internal/firewall/hostname", "internal/firewall/urlpath", "internal/journal",
+			"internal/boundedlisten", "internal/canary", "internal/control", "internal/firewall/hostname", "internal/firewall/urlpath", "internal/journal",
 			"internal/names", "internal/netguard", "internal/printable", "internal/secret",
 		},
 		"internal/egress": {
-			"internal/boundedlisten", "internal/ca", "internal/control", "internal/firewall/hostname", "internal/firewall/urlpath",
+			"internal/boundedlisten", "internal/ca", "internal/canary", "internal/control", "internal/firewall/hostname", "internal/firewall/urlpath",
 			"internal/firewall/urlquery", "internal/journal", "internal/netguard", "internal/printable", "internal/secret",
 		},
 		"internal/gitgate": {
-			"internal/boundedlisten", "internal/control", "internal/execx", "internal/firewall/hostname", "internal/journal",
+			"internal/boundedlisten", "internal/canary", "internal/control", "internal/execx", "internal/firewall/hostname", "internal/journal",
 			"internal/names", "internal/netguard", "internal/printable",
 		},
 		"internal/supervise": {"internal/control", "internal/journal", "internal/proposal/ask"},
@@ -90,6 +91,7 @@ func neverReach() map[string][]string {
 		"internal/audit":         effects,
 		"internal/sshagent":      effects,
 		"internal/netguard":      effects,
+		"internal/canary":        effects,
 		"internal/daemons":       effects,
 		"internal/journal":       effects,
 		"internal/boundedlisten": effects,

@@ -74,10 +74,14 @@ func line(columns []column, cell func(column) string) string {
 }
 
 func stateText(r app.Row) string {
+	text := r.State
 	if r.Exit != nil {
-		return fmt.Sprintf("%s (exited %d)", r.State, *r.Exit)
+		text = fmt.Sprintf("%s (exited %d)", r.State, *r.Exit)
 	}
-	return r.State
+	if r.Alarm { // a fake credential was seen
+		text += " ALARM"
+	}
+	return text
 }
 
 func stopCommand() command {

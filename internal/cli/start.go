@@ -68,9 +68,6 @@ func (s *session) agent() (string, error) {
 // preflight shows what is about to happen and asks, before anything is built.
 func (s *session) preflight(ctx context.Context, p plan.Plan, yes bool) error {
 	fmt.Fprintln(s.Stderr, strings.TrimRight(p.Preflight(), "\n"))
-	if err := app.Supported(p); err != nil {
-		return err
-	}
 	return s.confirm(ctx, "Start "+p.Identity+"?", yes)
 }
 

@@ -39,9 +39,9 @@ func (s *Server) admit(e *exchange, r *http.Request) *Refusal {
 	if e.route == nil {
 		return refuse(RuleHost, "%s:%d has no route any more", e.target.host, e.target.port)
 	}
-	found := e.snap.watch.head(e.route, r)
+	found, hidden := e.snap.watch.head(e.route, r)
+	e.hidden = hidden
 	if found != nil {
-		e.hidden = found.where == "path"
 		s.logSighting(e, found)
 	}
 	// HTTP/2 lets a Host stand beside :authority.
@@ -186,6 +186,10 @@ func (s *Server) trace(w http.ResponseWriter, e *exchange) *httptrace.ClientTrac
 		Got1xxResponse: func(code int, header textproto.MIMEHeader) error {
 			e.hints.Lock()
 			defer e.hints.Unlock()
+			if refused := s.judgeAnswer(e, http.Header(header)); refused != nil {
+				e.cancel(refused)
+				return refused
+			}
 			if code != http.StatusContinue && code != http.StatusSwitchingProtocols && !e.final {
 				e.route.copyAnswer(w.Header(), http.Header(header))
 				w.WriteHeader(code)

@@ -92,6 +92,9 @@ func (u *upload) Close() error {
 }
 
 func (f *sighting) refusal(rt *route) *Refusal {
+	if f.where == inAnswer {
+		return refuse(RuleCanary, "%s: the answer carries %s", rt, f.what)
+	}
 	return refuse(RuleCanary, "%s: the request carries %s in its %s", rt, f.what, f.where)
 }
 

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"bottle.internal/internal/boundedlisten"
+	"bottle.internal/internal/canary"
 	"bottle.internal/internal/firewall/leak"
 	"bottle.internal/internal/journal"
 	"bottle.internal/internal/netguard"
@@ -74,6 +75,7 @@ type Config struct {
 // Server is the builtin firewall engine. Make it with [NewServer].
 type Server struct {
 	policy    atomic.Pointer[Policy]
+	canaries  atomic.Pointer[canary.Finder]
 	dialer    netguard.Dialer
 	egress    netip.Addr
 	via       *Via
@@ -128,6 +130,7 @@ func (s *Server) Reload(policy Policy) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.policy.Store(&policy)
+	s.canaries.Store(canary.NewFinder(policy.Canaries))
 	for e := range s.exchanges {
 		now := Decide(policy, e.method, e.target)
 		if e.decision.Allow && (!now.Allow || !now.Route.equal(e.decision.Route)) {
@@ -228,6 +231,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // judge applies the rules that need more than the request line.
 func (s *Server) judge(r *http.Request, e *exchange, full string, hasBody bool) (Decision, bool) {
 	d := e.decision
+	if found, isCanary := s.canaryIn(r, e); isCanary {
+		return found, true
+	}
 	if found, isSecret := s.secretIn(r, e); isSecret {
 		return found, true
 	}

@@ -48,7 +48,7 @@ func (m fakeMachine) Stop(ctx context.Context, name string) error {
 
 func (m fakeMachine) Delete(ctx context.Context, name string) error {
 	m.w.record(name)
-	if len(m.w.plan.Ports) != len(m.w.sockets()) {
+	if len(m.w.plan.Ports) != len(m.w.sockets()) && !m.w.cut {
 		m.w.t.Error("the sockets went before the machine")
 	}
 	return m.w.undoStep(ctx, "delete", "machine")
@@ -233,7 +233,7 @@ func (s fakeSidecar) Deliver(_ context.Context, daemon string, inputs control.In
 }
 
 func (s fakeSidecar) Close(ctx context.Context) error {
-	if len(s.w.plan.Ports) != len(s.w.sockets()) {
+	if len(s.w.plan.Ports) != len(s.w.sockets()) && !s.w.cut {
 		s.w.t.Error("the sockets went before the bundle")
 	}
 	return s.w.undoStep(ctx, "close", "bundle")

@@ -95,6 +95,7 @@ type Bottle struct {
 	search   *search // of the guest for credentials; nil without one
 	kept     *Kept   // what is resumed; nil at a first launch
 	keep     bool    // the machine and the instance outlive the teardown
+	alarm    alarm
 
 	mu      sync.Mutex
 	sidecar Sidecar // nil until it is ready
@@ -123,7 +124,7 @@ func Start(ctx context.Context, p plan.Plan, deps Deps) (*Bottle, error) {
 
 func newBottle(p plan.Plan, deps Deps) *Bottle {
 	b := &Bottle{plan: p, deps: deps, tally: newTally()}
-	b.undo.observe = b.did
+	b.undo.observe, b.tally.alarmed = b.did, b.alarmed
 	return b
 }
 
@@ -176,6 +177,9 @@ func (b *Bottle) prepare(ctx context.Context) error {
 		return fmt.Errorf("making the link key: %w", err)
 	}
 	if b.trust, err = newTrust(b.plan, b.deps.Now()); err != nil {
+		return err
+	}
+	if err := b.plant(); err != nil {
 		return err
 	}
 	if err := b.oversee(ctx); err != nil {

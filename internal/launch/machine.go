@@ -41,6 +41,7 @@ func (b *Bottle) startRelays(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("opening the way to the %s: %w", port.Daemon, err)
 		}
+		b.alarm.relays = append(b.alarm.relays, relay)
 		b.undo.push("the relay of port "+strconv.Itoa(port.Guest), func(context.Context) error { return relay.Close() })
 	}
 	return nil

@@ -70,6 +70,7 @@ func (b *Bottle) provisionInput(ctx context.Context) (provision.Input, error) {
 	for _, file := range b.plan.Files {
 		input.Settings = append(input.Settings, provision.Setting{Path: file.Path, Data: []byte(file.Text)})
 	}
+	input.Settings = append(input.Settings, b.alarm.settings()...)
 	for _, env := range b.plan.Env {
 		value, err := b.value(env)
 		if err != nil {

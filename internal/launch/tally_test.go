@@ -21,8 +21,8 @@ func TestTallyOfHostileLines(t *testing.T) {
 		{"another daemon's line", "supervise| {\"event\":\"allow\",\"host\":\"a.test\",\"port\":443}\n", ""},
 		{
 			"egress", `egress| {"event":"deny","method":"DELETE","host":"a.test","port":443,"path":"/v1/","reason":"not among the methods"}` + "\n" +
-				`egress| {"event":"canary","host":"a.test","port":443,"reason":"in a header"}` + "\n",
-			"  ALARM    canary to a.test:443  once: in a header\n  refused  DELETE a.test:443/v1/  once: not among the methods\n",
+				`egress| {"event":"canary","host":"a.test","port":443,"where":"headers"}` + "\n",
+			"  ALARM    canary to a.test:443  once: in the headers\n  refused  DELETE a.test:443/v1/  once: not among the methods\n",
 		},
 		{
 			"pushes", `git-gate| {"event":"push-allow","remote":"app","refs":[{"ref":"refs/heads/bottle/x"}]}` + "\n" +

@@ -57,6 +57,7 @@ type world struct {
 	auditFails chan struct{} // closed when the log can take no more
 	audit      launch.Audit  // nil: a fakeAudit
 	gateAddr   string
+	cut        bool // the sockets may go at any time
 
 	targets func(context.Context) (*boundary.Targets, error)
 	probed  func([]probe.Probe, []probe.Observation) []probe.Observation    // nil: as said

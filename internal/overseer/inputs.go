@@ -13,6 +13,7 @@ import (
 	"bottle.internal/internal/egress"
 	"bottle.internal/internal/firewall"
 	"bottle.internal/internal/firewall/pipelock"
+	"bottle.internal/internal/forge"
 	"bottle.internal/internal/gitgate"
 	"bottle.internal/internal/plan"
 	"bottle.internal/internal/proposal"
@@ -63,7 +64,7 @@ func Hosts(p plan.Plan) []string {
 }
 
 func (o *Overseer) firewallInputs(p plan.Plan) (control.Inputs, error) {
-	policy := firewall.Policy{Bottle: p.Bottle}
+	policy := firewall.Policy{Bottle: p.Bottle, Canaries: reveal(o.config.Canaries)}
 	for _, host := range p.Firewall.Hosts {
 		ranges, err := prefixes(host.AllowPrivate)
 		if err != nil {
@@ -93,10 +94,13 @@ func (o *Overseer) firewallInputs(p plan.Plan) (control.Inputs, error) {
 }
 
 func (o *Overseer) egressInputs(p plan.Plan) (control.Inputs, error) {
-	config := egress.Config{Placeholder: plan.Placeholder, UpstreamProxy: o.config.UpstreamProxy}
+	config := egress.Config{
+		Placeholder: plan.Placeholder, UpstreamProxy: o.config.UpstreamProxy,
+		Canaries: reveal(o.config.Canaries), OnCanary: p.OnCanary,
+	}
 	inputs := control.Inputs{}
 	for i, route := range o.egressOrder(p) {
-		rendered, err := o.egressRoute(route)
+		rendered, err := o.egressRoute(p, route)
 		if err != nil {
 			return nil, err
 		}
@@ -132,14 +136,14 @@ func (o *Overseer) egressOrder(p plan.Plan) []plan.Route {
 	return slices.SortedStableFunc(slices.Values(p.Egress), func(a, b plan.Route) int { return source(a) - source(b) })
 }
 
-func (o *Overseer) egressRoute(route plan.Route) (egress.Route, error) {
+func (o *Overseer) egressRoute(p plan.Plan, route plan.Route) (egress.Route, error) {
 	ranges, err := prefixes(route.AllowPrivate)
 	if err != nil {
 		return egress.Route{}, fmt.Errorf("reading allow_private of %s: %w", route.Host, err)
 	}
 	out := egress.Route{
 		Host: route.Host, Port: uint16(route.Port), Methods: route.Methods, Paths: route.Paths,
-		Provider: route.Auth != nil, Private: route.Private, AllowPrivate: ranges,
+		Provider: isProvider(p, route), Private: route.Private, AllowPrivate: ranges,
 		WebSocket: route.WebSocket, PassHeaders: route.PassHeaders, AllowMint: route.AllowMint,
 	}
 	if route.Auth != nil {
@@ -158,8 +162,21 @@ func (o *Overseer) egressRoute(route plan.Route) (egress.Route, error) {
 	return out, nil
 }
 
+// copilotAPI is a model's host under a name of a forge's.
+const copilotAPI = "api.githubcopilot.com"
+
+// isProvider guesses whether a host is shown what the agent reads, as a model's is. The API
+// of a forge has a credential too, but what it is shown may be read by everybody.
+func isProvider(p plan.Plan, route plan.Route) bool {
+	var upstreams []string
+	for _, remote := range p.Git.Remotes {
+		upstreams = append(upstreams, remote.Host)
+	}
+	return route.Auth != nil && (route.Host == copilotAPI || !forge.Is(route.Host, upstreams))
+}
+
 func (o *Overseer) gitInputs(p plan.Plan) (control.Inputs, error) {
-	config := gitgate.Config{}
+	config := gitgate.Config{Canaries: reveal(o.config.Canaries)}
 	for _, remote := range p.Git.Remotes {
 		config.Remotes = append(config.Remotes, gitgate.Remote{
 			Name: remote.Name, Host: remote.Host, Port: remote.Port, User: remote.User, Path: remote.Path,
@@ -173,6 +190,15 @@ func (o *Overseer) gitInputs(p plan.Plan) (control.Inputs, error) {
 		return nil, err
 	}
 	return control.Inputs{gitgate.ConfigFile: secret.New(string(text))}, nil
+}
+
+// reveal is for the daemons that look for them.
+func reveal(values []secret.Value) []string {
+	var list []string
+	for _, value := range values {
+		list = append(list, value.Reveal())
+	}
+	return list
 }
 
 func superviseInputs(p plan.Plan) (control.Inputs, error) {

@@ -6,7 +6,6 @@
 //   - A [Plan] is a plain JSON value. It holds no address, no handle, and no secret: a
 //     credential appears as the name of its source only.
 //   - Everything after Resolve (preflight, dry run, launch) reads the Plan and never the manifest.
-//   - What this version does not run yet is listed by [Plan.Unsupported], never ignored.
 package plan
 
 import (
@@ -31,6 +30,15 @@ const (
 	// SourceLaunch marks values that are known only once things run.
 	SourceLaunch = "launch"
 )
+
+// What happens when one of the bottle's fake credentials is seen.
+const (
+	CanaryCut  = "cut"  // the bottle loses its network
+	CanaryWarn = "warn" // the operator is told
+)
+
+// Cuts reports whether the bottle is cut off when a canary is seen.
+func (p Plan) Cuts() bool { return p.OnCanary != CanaryWarn }
 
 // Placeholder stands in the guest where a program insists on a credential.
 const Placeholder = "bottle-placeholder"
@@ -58,7 +66,7 @@ type Plan struct {
 	Egress    []Route  `json:"egress"`
 	Git       Git      `json:"git"`
 	Supervise bool     `json:"supervise"`
-	OnCanary  string   `json:"on_canary,omitempty"` // "" was not set
+	OnCanary  string   `json:"on_canary,omitempty"` // CanaryCut, also when it is "", or CanaryWarn
 	Echo      []string `json:"echo"`
 	// DemoApproves lists the hosts whose request the demo approves by itself, in place of
 	// the human. Only template demo has any, and only echo names.

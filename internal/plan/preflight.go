@@ -33,15 +33,10 @@ func (p Plan) Preflight() string {
 	for _, host := range p.DemoApproves {
 		t.add("demo", fmt.Sprintf("approves the agent's request for %s, as you would with: bottle supervise approve ID", host))
 	}
-	if p.OnCanary != "" {
-		t.add("canary", p.OnCanary)
-	}
+	t.add("canary", p.canaryText())
 	t.add("firewall", p.firewallTexts()...)
 	t.add("vm", p.vmTexts()...)
 	t.add("warning", p.Warnings...)
-	for _, feature := range p.Unsupported() {
-		t.add("not yet", feature)
-	}
 	return t.String()
 }
 
@@ -210,6 +205,14 @@ func (r Route) marks() string {
 	return b.String()
 }
 
+// canaryText says what becomes of a bottle that sends what nobody may know.
+func (p Plan) canaryText() string {
+	if p.Cuts() {
+		return "cut: fake credentials are planted; a bottle that sends one loses its network"
+	}
+	return "warn: fake credentials are planted; when one is sent, you are told"
+}
+
 func (p Plan) firewallTexts() []string {
 	texts := []string{p.Firewall.Engine}
 	if len(p.Egress) > 0 {
@@ -224,4 +227,20 @@ func (p Plan) vmTexts() []string {
 		texts = append(texts, p.VM.Note)
 	}
 	return texts
+}
+
+func (p Plan) skillNames() []string {
+	var list []string
+	for _, skill := range p.Skills {
+		list = append(list, skill.Name)
+	}
+	return list
+}
+
+// hostPort leaves out the port that goes without saying.
+func hostPort(host string, port, usual int) string {
+	if port == usual {
+		return host
+	}
+	return fmt.Sprintf("%s:%d", host, port)
 }

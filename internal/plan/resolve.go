@@ -88,7 +88,7 @@ func (r *resolver) plan() Plan {
 		Egress:    []Route{},
 		Git:       r.git(),
 		Supervise: r.bottle.Supervise,
-		OnCanary:  r.bottle.OnCanary,
+		OnCanary:  cmp.Or(r.bottle.OnCanary, CanaryCut),
 		Echo:      listed(r.bottle.Echo),
 		Labels:    map[string]string{"bottle.identity": id, "bottle.agent": r.agent.Name},
 		Warnings:  []string{},

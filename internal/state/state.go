@@ -17,6 +17,7 @@
 //	supervise/   what the agent asked for and what was decided (internal/proposal)
 //	approved.json  approvals that hold after a resume too
 //	wish         what `bottle stop` wants of the owner: [Wish]
+//	alarm.json   a fake credential of this launch was seen
 package state
 
 import (
@@ -47,6 +48,7 @@ const (
 	SuperviseDir = "supervise"
 	ApprovedFile = "approved.json"
 	WishFile     = "wish"
+	AlarmFile    = "alarm.json"
 )
 
 // AuditDir is below the root and outlives every bottle: their audit logs, and the key that
