@@ -19,14 +19,13 @@ const maxPrompt = 64 << 10
 type rawAgent struct {
 	Agent
 
-	at       place
 	bottleAt place
 }
 
 // readAgent reads one [agents.X].
 func readAgent(t *table, name string, fromCwd bool) *rawAgent {
-	a := &rawAgent{at: t.place, bottleAt: t.at("bottle")}
-	a.Name, a.File, a.FromCwd = name, t.src.path, fromCwd
+	a := &rawAgent{bottleAt: t.at("bottle")}
+	a.Name, a.File, a.FromCwd, a.at = name, t.src.path, fromCwd, t.place
 	if err := names.Validate(name); err != nil {
 		t.place.bad("%v", err)
 	}

@@ -83,6 +83,8 @@ func merge(base Bottle, child *rawBottle) Bottle {
 	if !child.declared["git.remotes"] {
 		merged.Remotes = base.Remotes
 	}
+	merged.written = maps.Clone(base.written)
+	maps.Copy(merged.written, child.written)
 	merged.GitUser = mergeUser(base.GitUser, child.GitUser)
 	return merged
 }

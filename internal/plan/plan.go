@@ -35,7 +35,8 @@ const (
 // Placeholder stands in the guest where a program insists on a credential.
 const Placeholder = "bottle-placeholder"
 
-// Plan is all that a launch needs to know.
+// Plan is all that a launch needs to know. An At is a file and a line, such as
+// "bottle.toml:12": where somebody wrote it; nothing is decided by it.
 type Plan struct {
 	Format    int      `json:"format"`
 	Identity  string   `json:"identity"`
@@ -62,15 +63,18 @@ type Plan struct {
 	Echo      []string `json:"echo"`
 	// DemoApproves lists the hosts whose request the demo approves by itself, in place of
 	// the human. Only template demo has any, and only echo names.
-	DemoApproves []string          `json:"demo_approves,omitempty"`
-	Labels       map[string]string `json:"labels"`
-	Warnings     []string          `json:"warnings"`
+	DemoApproves []string `json:"demo_approves,omitempty"`
+	// At says where the bottle itself, and what is a single value of it, was written.
+	At       map[string]string `json:"at"`
+	Labels   map[string]string `json:"labels"`
+	Warnings []string          `json:"warnings"`
 }
 
 // Manifest says where the agent was defined.
 type Manifest struct {
 	Path    string `json:"path"`
 	FromCwd bool   `json:"from_cwd"`
+	At      string `json:"at,omitempty"`
 }
 
 // Prompt is what the agent is told first. Text and File exclude each other; both are
@@ -102,6 +106,7 @@ type Env struct {
 	Source string `json:"source"`         // literal, host, prompt, template, bottle or launch
 	From   string `json:"from,omitempty"` // host: the variable; prompt: the question
 	Value  string `json:"value,omitempty"`
+	At     string `json:"at,omitempty"`
 }
 
 // Visible reports whether the agent sees a value that came from the operator.
@@ -145,6 +150,7 @@ type Host struct {
 	Private      bool     `json:"private"`
 	AllowPrivate []string `json:"allow_private,omitempty"`
 	Mode         string   `json:"mode"` // "plain" (spliced) or "routed" (to egress)
+	At           string   `json:"at,omitempty"`
 }
 
 // Route is what egress does for a routed host.
@@ -162,6 +168,7 @@ type Route struct {
 	BypassesGitGate bool     `json:"bypasses_git_gate"`
 	UpstreamCA      string   `json:"upstream_ca,omitempty"`
 	EchoCA          bool     `json:"echo_ca,omitempty"` // the upstream is verified against the echo's own authority
+	At              string   `json:"at,omitempty"`
 }
 
 // Auth is a reference to a credential.
@@ -197,12 +204,14 @@ type Remote struct {
 	Branches     []string `json:"branches"`
 	Approve      bool     `json:"approve"`
 	Protect      []string `json:"protect"`
+	At           string   `json:"at,omitempty"`
 }
 
 // User is the author of the agent's commits.
 type User struct {
 	Name  string `json:"name"`
 	Email string `json:"email"`
+	At    string `json:"at,omitempty"`
 }
 
 // JSON is the one printed form: indented, with a final newline.
