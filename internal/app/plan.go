@@ -26,6 +26,7 @@ const liteNote = "stand-in over QEMU: shows behaviour, not isolation strength"
 // PlanRequest is what was asked for.
 type PlanRequest struct {
 	Agent    string
+	Identity names.Identity // "" draws a new one
 	TrustCwd bool // agents from ./bottle.toml are wanted
 	Asks     bool // a person will be asked for a yes
 }
@@ -36,13 +37,15 @@ func (a *App) Plan(ctx context.Context, request PlanRequest) (plan.Plan, error) 
 	if err != nil {
 		return plan.Plan{}, err
 	}
-	want := plan.Request{Agent: request.Agent, CwdTrusted: request.TrustCwd, Asks: request.Asks}
+	want := plan.Request{Agent: request.Agent, Identity: request.Identity, CwdTrusted: request.TrustCwd, Asks: request.Asks}
 	if _, known := set.Agents[request.Agent]; !known {
 		// Resolve has the message for it; nothing needs to be looked up.
 		return plan.Resolve(set, want, plan.Facts{})
 	}
-	if want.Identity, err = names.NewIdentity(request.Agent, rand.Reader); err != nil {
-		return plan.Plan{}, err
+	if want.Identity == "" {
+		if want.Identity, err = names.NewIdentity(request.Agent, rand.Reader); err != nil {
+			return plan.Plan{}, err
+		}
 	}
 	facts, err := a.facts(ctx, plan.NeedsOf(set, request.Agent))
 	if err != nil {
