@@ -36,20 +36,20 @@ type sighting struct {
 	block bool
 }
 
-func (w watch) canary(rt *route, id int, where string) *sighting {
+func (w watch) canary(rt Route, id int, where string) *sighting {
 	// What a model's host is shown may be what the agent has read.
 	block := w.cut && (!rt.Provider || where != inBody)
 	return &sighting{eventCanary, fmt.Sprintf("canary %d", id), where, block}
 }
 
-func (w watch) stray(rt *route, where string) *sighting {
+func (w watch) stray(rt Route, where string) *sighting {
 	return &sighting{eventExfiltration, "the placeholder", where, w.cut && !rt.Provider}
 }
 
 const inBody = "body"
 
 // head judges everything before the body, also headers that are dropped later.
-func (w watch) head(rt *route, r *http.Request) *sighting {
+func (w watch) head(rt Route, target string, header http.Header) *sighting {
 	if w.canaries.Empty() && w.placeholder.Empty() {
 		return nil
 	}
@@ -59,12 +59,12 @@ func (w watch) head(rt *route, r *http.Request) *sighting {
 			worst = found
 		}
 	}
-	see("path", r.RequestURI)
+	see("path", target)
 	// Escapes of single letters hide a text from the other spellings.
-	if plain, err := url.QueryUnescape(r.RequestURI); err == nil && plain != r.RequestURI {
+	if plain, err := url.QueryUnescape(target); err == nil && plain != target {
 		see("path", plain)
 	}
-	for name, values := range r.Header {
+	for name, values := range header {
 		see("headers", name)
 		for _, value := range values {
 			if rt.Auth != nil && (name == rt.Auth.Header || isCredential(name)) {
@@ -76,7 +76,7 @@ func (w watch) head(rt *route, r *http.Request) *sighting {
 	return worst
 }
 
-func (w watch) text(rt *route, where, text string) *sighting {
+func (w watch) text(rt Route, where, text string) *sighting {
 	if id, found := w.canaries.Find(text); found {
 		return w.canary(rt, id, where)
 	}
@@ -89,13 +89,13 @@ func (w watch) text(rt *route, where, text string) *sighting {
 // stream judges the body of one request.
 type stream struct {
 	watch       watch
-	route       *route
+	route       Route
 	canaries    needle.Scanner
 	placeholder needle.Scanner
 	warned      [2]bool
 }
 
-func (w watch) stream(rt *route) *stream {
+func (w watch) stream(rt Route) *stream {
 	return &stream{watch: w, route: rt, canaries: needle.Scanner{Set: w.canaries}, placeholder: needle.Scanner{Set: w.placeholder}}
 }
 
