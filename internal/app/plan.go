@@ -27,8 +27,8 @@ const liteNote = "stand-in over QEMU: shows behaviour, not isolation strength"
 type PlanRequest struct {
 	Agent    string
 	Identity names.Identity // "" draws a new one
-	TrustCwd bool // agents from ./bottle.toml are wanted
-	Asks     bool // a person will be asked for a yes
+	TrustCwd bool           // agents from ./bottle.toml are wanted
+	Asks     bool           // a person will be asked for a yes
 }
 
 // Plan resolves a request. It builds our own programs, but no image.

@@ -34,8 +34,10 @@ func mayImport() map[string][]string {
 		// what a bottle's rules are made of, on the host
 		"internal/overseer": {
 			"internal/ca", "internal/control", "internal/daemons", "internal/egress", "internal/firewall", "internal/firewall/pipelock", "internal/gitgate",
-			"internal/plan", "internal/proposal", "internal/proposal/ask", "internal/secret", "internal/sshagent", "internal/token",
+			"internal/plan", "internal/proposal", "internal/proposal/ask", "internal/rules", "internal/secret", "internal/sshagent", "internal/token",
 		},
+		// what the daemons decide by, and what they would say
+		"internal/rules":    {"internal/egress", "internal/firewall", "internal/gitgate", "internal/plan"},
 		"internal/proposal": {"internal/event", "internal/forge", "internal/names", "internal/plan", "internal/proposal/ask", "internal/state"},
 		"internal/token":    {"internal/event", "internal/execx", "internal/secret"},
 		"internal/audit":    {"internal/event", "internal/secret"},
@@ -150,7 +152,7 @@ func TestProgramsStayApart(t *testing.T) {
 func host() []string {
 	return []string{
 		"internal/app", "internal/cli", "internal/launch", "internal/plan", "internal/manifest", "internal/overseer",
-		"internal/sidecar", "internal/state", "internal/token", "internal/audit", "internal/sshagent",
+		"internal/rules", "internal/sidecar", "internal/state", "internal/token", "internal/audit", "internal/sshagent",
 	}
 }
 

@@ -23,6 +23,12 @@ func (b Bottle) At(key string) string {
 	return b.written[key].String()
 }
 
+// RoutesIn is the bottle whose table holds the routes: another list here would replace them.
+func (b Bottle) RoutesIn() string { return b.routesIn }
+
+// RemotesIn is the bottle whose table holds the remotes.
+func (b Bottle) RemotesIn() string { return b.remotesIn }
+
 // At is the file and the line where the route was written.
 func (r Route) At() string { return r.at.String() }
 

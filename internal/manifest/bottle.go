@@ -25,6 +25,7 @@ type rawBottle struct {
 func readBottle(t *table, name string) *rawBottle {
 	b := &rawBottle{extendAt: t.at("extends"), declared: map[string]bool{}}
 	b.Name, b.File, b.at, b.written = name, t.src.path, t.place, places(t)
+	b.routesIn, b.remotesIn = name, name
 	problems := len(t.src.out.list)
 	if err := names.Validate(name); err != nil {
 		t.place.bad("%v", err)

@@ -59,6 +59,8 @@ type Bottle struct {
 
 	at      place
 	written map[string]place // by key: what is inherited keeps the place of its own
+	// The bottles that list the routes and the remotes: this one, or one that it extends.
+	routesIn, remotesIn string
 }
 
 // EnvKind says where the value of a variable comes from.

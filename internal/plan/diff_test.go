@@ -83,6 +83,7 @@ func ignored() map[string]string {
 		"Egress[].EchoCA": "it follows from the echo names", "Git.Remotes[].Echo": "it follows from the echo names",
 		"Manifest.At": "a place", "Env[].At": "a place", "Firewall.Hosts[].At": "a place", "Egress[].At": "a place",
 		"Git.Remotes[].At": "a place", "Git.User.At": "a place", "At": "places",
+		"Firewall.Bottle": "a place", "Git.Bottle": "a place",
 		"Labels": "they follow from the identity", "Warnings": "words about the rest",
 	}
 }
@@ -341,7 +342,7 @@ func TestDiffIgnores(t *testing.T) {
 	if changes := plan.Diff(clone(t, before), p); !changes.Empty() {
 		t.Errorf("the same manifest, and the plan from the disk:\n%s", changes.Text())
 	}
-	after.Manifest.At, after.At, after.Git.User.At = "x:1", nil, "x:1"
+	after.Manifest.At, after.At, after.Git.User.At, after.Firewall.Bottle, after.Git.Bottle = "x:1", nil, "x:1", "x", "x"
 	after.Labels, after.Warnings, after.Daemons, after.Ports = nil, []string{"x"}, nil, nil
 	after.VM.Name, after.VM.Note, after.Prompt.Guest, after.Prompt.Copy = "x", "x", "x", "x"
 	for i := range after.Env {

@@ -139,6 +139,7 @@ type Port struct {
 // Firewall is the only way out.
 type Firewall struct {
 	Engine string `json:"engine"`
+	Bottle string `json:"bottle"` // whose table lists the hosts: this bottle, or one that it extends
 	Hosts  []Host `json:"hosts"`
 }
 
@@ -184,6 +185,7 @@ func (a Auth) String() string { return a.Source + ":" + a.Name }
 
 // Git is the git gate.
 type Git struct {
+	Bottle  string   `json:"bottle"` // whose table lists the remotes
 	Remotes []Remote `json:"remotes"`
 	User    *User    `json:"user,omitempty"`
 }

@@ -84,7 +84,7 @@ func (r *resolver) plan() Plan {
 			MemoryMiB: cmp.Or(r.bottle.Resources.MemoryMiB, r.template.memoryMiB),
 			DiskGiB:   cmp.Or(r.bottle.Resources.DiskGiB, diskGiB),
 		},
-		Firewall:  Firewall{Engine: r.facts.FirewallEngine, Hosts: []Host{}},
+		Firewall:  Firewall{Engine: r.facts.FirewallEngine, Bottle: r.bottle.RoutesIn(), Hosts: []Host{}},
 		Egress:    []Route{},
 		Git:       r.git(),
 		Supervise: r.bottle.Supervise,
@@ -188,7 +188,7 @@ func (r *resolver) egress(route manifest.Route) Route {
 }
 
 func (r *resolver) git() Git {
-	git := Git{Remotes: []Remote{}}
+	git := Git{Bottle: r.bottle.RemotesIn(), Remotes: []Remote{}}
 	if user := r.bottle.GitUser; user != nil {
 		git.User = &User{Name: user.Name, Email: user.Email, At: r.bottle.At("git.user")}
 	}
