@@ -25,7 +25,7 @@ func mayImport() map[string][]string {
 		"internal/event":    {},
 		"internal/execx":    {"internal/secret"},
 		"internal/state":    {"internal/names"},
-		"internal/manifest": {"internal/forge", "internal/names", "internal/event", "internal/guest"},
+		"internal/manifest": {"internal/forge", "internal/names", "internal/nearest", "internal/event", "internal/guest"},
 		"internal/plan":     {"internal/names", "internal/event", "internal/guest", "internal/manifest"},
 		"internal/link":     {"internal/secret"},
 		"internal/control":  {"internal/link", "internal/secret", "internal/event"},

@@ -9,6 +9,7 @@ import (
 
 	"bottle.internal/internal/guest"
 	"bottle.internal/internal/names"
+	"bottle.internal/internal/nearest"
 )
 
 var workdirPattern = regexp.MustCompile(`^` + guest.AgentHome + `(/[A-Za-z0-9_.+-]+)+$`)
@@ -97,7 +98,7 @@ func readPrompt(t *table, a *rawAgent) {
 // not repeated.
 func suggest(name string, known []string, what string) string {
 	known = slices.DeleteFunc(slices.Clone(known), func(name string) bool { return names.Validate(name) != nil })
-	if near := nearest(name, known); near != "" {
+	if near := nearest.Of(name, known); near != "" {
 		return `; did you mean "` + near + `"?`
 	}
 	if len(known) == 0 {
