@@ -37,7 +37,11 @@ func mayImport() map[string][]string {
 			"internal/plan", "internal/proposal", "internal/proposal/ask", "internal/rules", "internal/secret", "internal/sshagent", "internal/token",
 		},
 		// what the daemons decide by, and what they would say
-		"internal/rules":    {"internal/egress", "internal/firewall", "internal/gitgate", "internal/plan"},
+		"internal/rules": {"internal/egress", "internal/firewall", "internal/gitgate", "internal/plan"},
+		"internal/why": {
+			"internal/egress", "internal/event", "internal/firewall", "internal/firewall/hostname", "internal/firewall/leak", "internal/forge",
+			"internal/gitgate", "internal/nearest", "internal/plan", "internal/printable", "internal/proposal", "internal/proposal/ask", "internal/rules",
+		},
 		"internal/proposal": {"internal/event", "internal/forge", "internal/names", "internal/plan", "internal/proposal/ask", "internal/state"},
 		"internal/token":    {"internal/event", "internal/execx", "internal/secret"},
 		"internal/audit":    {"internal/event", "internal/secret"},
@@ -152,7 +156,7 @@ func TestProgramsStayApart(t *testing.T) {
 func host() []string {
 	return []string{
 		"internal/app", "internal/cli", "internal/launch", "internal/plan", "internal/manifest", "internal/overseer",
-		"internal/rules", "internal/sidecar", "internal/state", "internal/token", "internal/audit", "internal/sshagent",
+		"internal/rules", "internal/why", "internal/sidecar", "internal/state", "internal/token", "internal/audit", "internal/sshagent",
 	}
 }
 

@@ -19,11 +19,15 @@ func Resolve(set *manifest.Set, request Request, facts Facts) (Plan, error) {
 	}
 	r := resolver{agent: agent, bottle: set.Bottles[agent.Bottle], template: templateOf(agent.Template), request: request, facts: facts}
 	r.checkTrust()
-	r.checkTools()
+	if !facts.Unseen {
+		r.checkTools()
+	}
 	p := r.plan()
-	r.checkFiles(p)
-	r.checkHostEnv()
-	r.checkVM(p.VM)
+	if !facts.Unseen {
+		r.checkFiles(p)
+		r.checkHostEnv()
+		r.checkVM(p.VM)
+	}
 	if len(r.err.Problems) > 0 {
 		return Plan{}, &r.err
 	}
