@@ -60,7 +60,7 @@ func (a *App) bottleFacts(identity string) (why.Facts, error) {
 	if err != nil {
 		return why.Facts{}, err
 	}
-	facts := why.Facts{Plan: launched, Launched: launched, Now: time.Now()}
+	facts := why.Facts{Plan: launched, Launched: launched, Started: true, Now: time.Now()}
 	kept, err := proposal.ReadKept(instance.Dir())
 	if err != nil {
 		return why.Facts{}, err

@@ -50,6 +50,9 @@ func AskGit(f Facts, name, branch string) Answer {
 
 func (f Facts) gitNotes(answer *Answer, remote plan.Remote, branch string) {
 	step := answer.Decisive()
+	if branch != "" && !f.Started {
+		answer.note(f.Plan.Identity + " stands for the identity that a start draws")
+	}
 	switch {
 	case step.Allows && branch == "":
 		return

@@ -22,6 +22,7 @@ type Facts struct {
 	Launched  plan.Plan
 	Approvals []Approval
 	Waiting   []Waiting
+	Started   bool            // otherwise the plan's identity stands in for one that a start draws
 	Missing   map[string]bool // credentials that are not there, as [plan.Auth] prints them
 	Now       time.Time
 	Secrets   *leak.Scanner // nil: one of its own
