@@ -34,7 +34,7 @@ func TestDocs(t *testing.T) {
 		blocks++
 		typed := shown.FindStringSubmatch(block)[1]
 		words := strings.Fields(typed)
-		answer := why.Answer{}
+		var answer why.Answer
 		if words[0] == "push" {
 			answer = why.AskGit(facts(p), words[1], words[2])
 		} else {

@@ -171,7 +171,8 @@ func (f Facts) judge(p plan.Plan, r Request, t target) (verdict, error) {
 	if !d.Allow || d.Route.Mode != firewall.Routed {
 		return v, nil
 	}
-	return v, v.askEgress(p, r)
+	err = v.askEgress(p, r)
+	return v, err
 }
 
 func named(headers []string) http.Header {
