@@ -37,12 +37,12 @@ func (a *App) Plan(ctx context.Context, request PlanRequest) (plan.Plan, error) 
 	if err != nil {
 		return plan.Plan{}, err
 	}
-	want := plan.Request{Agent: request.Agent, CwdTrusted: request.TrustCwd, Asks: request.Asks}
+	want := plan.Request{Agent: request.Agent, Identity: request.Identity, CwdTrusted: request.TrustCwd, Asks: request.Asks}
 	if _, known := set.Agents[request.Agent]; !known {
 		// Resolve has the message for it; nothing needs to be looked up.
 		return plan.Resolve(set, want, plan.Facts{})
 	}
-	if want.Identity = request.Identity; want.Identity == "" {
+	if want.Identity == "" {
 		if want.Identity, err = names.NewIdentity(request.Agent, rand.Reader); err != nil {
 			return plan.Plan{}, err
 		}

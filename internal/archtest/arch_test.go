@@ -25,7 +25,7 @@ func mayImport() map[string][]string {
 		"internal/event":    {},
 		"internal/execx":    {"internal/secret"},
 		"internal/state":    {"internal/names"},
-		"internal/manifest": {"internal/forge", "internal/names", "internal/event", "internal/guest"},
+		"internal/manifest": {"internal/forge", "internal/names", "internal/nearest", "internal/event", "internal/guest"},
 		"internal/plan":     {"internal/names", "internal/event", "internal/guest", "internal/manifest"},
 		"internal/link":     {"internal/secret"},
 		"internal/control":  {"internal/link", "internal/secret", "internal/event"},
@@ -38,7 +38,13 @@ func mayImport() map[string][]string {
 		// what a bottle's rules are made of, on the host
 		"internal/overseer": {
 			"internal/ca", "internal/canary", "internal/control", "internal/daemons", "internal/egress", "internal/firewall", "internal/firewall/pipelock", "internal/forge",
-			"internal/gitgate", "internal/plan", "internal/proposal", "internal/proposal/ask", "internal/secret", "internal/sshagent", "internal/token",
+			"internal/gitgate", "internal/plan", "internal/proposal", "internal/proposal/ask", "internal/rules", "internal/secret", "internal/sshagent", "internal/token",
+		},
+		// what the daemons decide by, and what they would say
+		"internal/rules": {"internal/egress", "internal/firewall", "internal/forge", "internal/gitgate", "internal/plan"},
+		"internal/why": {
+			"internal/egress", "internal/event", "internal/firewall", "internal/firewall/hostname", "internal/firewall/leak", "internal/forge",
+			"internal/gitgate", "internal/nearest", "internal/plan", "internal/printable", "internal/proposal", "internal/proposal/ask", "internal/rules",
 		},
 		"internal/proposal":     {"internal/event", "internal/forge", "internal/names", "internal/plan", "internal/proposal/ask", "internal/state"},
 		"internal/token":        {"internal/event", "internal/execx", "internal/secret"},
@@ -157,7 +163,7 @@ func TestProgramsStayApart(t *testing.T) {
 func host() []string {
 	return []string{
 		"internal/app", "internal/cli", "internal/launch", "internal/plan", "internal/manifest", "internal/overseer",
-		"internal/sidecar", "internal/state", "internal/token", "internal/audit", "internal/sshagent",
+		"internal/rules", "internal/why", "internal/sidecar", "internal/state", "internal/token", "internal/audit", "internal/sshagent",
 	}
 }
 

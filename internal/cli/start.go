@@ -122,10 +122,17 @@ func planCommand() command {
 	return command{
 		name: "plan", args: "AGENT",
 		summary: "show what start would do, without doing it",
-		help:    "  bottle plan demo\n  bottle plan demo --format=json",
+		help: `  bottle plan demo
+  bottle plan demo --format=json
+  bottle plan --diff demo-x7k2p    what today's manifest would change for that bottle;
+                                   a line with "!" widens what the agent can do`,
 		setup: func(flags *pflag.FlagSet) func(context.Context, *session) error {
 			format := formatFlag(flags)
+			diff := flags.String("diff", "", "compare with the plan of the bottle `identity`; AGENT may be left out")
 			return func(ctx context.Context, s *session) error {
+				if flags.Changed("diff") {
+					return s.planDiff(ctx, *diff, *format)
+				}
 				agent, err := s.agent()
 				if err != nil {
 					return err

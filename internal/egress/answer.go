@@ -136,7 +136,7 @@ func (s *Server) respond(w http.ResponseWriter, r *http.Request, e *exchange, re
 
 // judgeAnswer looks for canaries in the head of an answer.
 func (s *Server) judgeAnswer(e *exchange, header http.Header) *Refusal {
-	found := e.snap.watch.answerHead(e.route, header)
+	found := e.snap.watch.answerHead(e.route.Route, header)
 	if found == nil {
 		return nil
 	}
@@ -144,7 +144,7 @@ func (s *Server) judgeAnswer(e *exchange, header http.Header) *Refusal {
 	if !found.block {
 		return nil
 	}
-	return found.refusal(e.route)
+	return found.refusal(e.route.Route)
 }
 
 func keys(header http.Header) func(func(string) bool) {

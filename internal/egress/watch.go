@@ -34,13 +34,13 @@ type sighting struct {
 	block       bool
 }
 
-func (w watch) canary(rt *route, fingerprint, where string) *sighting {
+func (w watch) canary(rt Route, fingerprint, where string) *sighting {
 	// What a model's host is shown may be what the agent has read, and it may say it again.
 	shown := where == inBody || where == inAnswer
 	return &sighting{eventCanary, "a canary", where, fingerprint, w.cut && !(rt.Provider && shown)}
 }
 
-func (w watch) stray(rt *route, where string) *sighting {
+func (w watch) stray(rt Route, where string) *sighting {
 	return &sighting{event: eventExfiltration, what: "the placeholder", where: where, block: w.cut && !rt.Provider}
 }
 
@@ -51,7 +51,7 @@ const (
 
 // head judges everything before the body, also headers that are dropped later. hidden says
 // that the path is not fit for the log.
-func (w watch) head(rt *route, r *http.Request) (worst *sighting, hidden bool) {
+func (w watch) head(rt Route, target string, header http.Header) (worst *sighting, hidden bool) {
 	if w.canaries.Empty() && w.placeholder.Empty() {
 		return nil, false
 	}
@@ -60,13 +60,13 @@ func (w watch) head(rt *route, r *http.Request) (worst *sighting, hidden bool) {
 			worst = found
 		}
 	}
-	path := w.text(rt, "path", r.RequestURI)
+	path := w.text(rt, "path", target)
 	// Escapes of single letters hide a text from the other spellings.
-	if plain, err := url.QueryUnescape(r.RequestURI); path == nil && err == nil {
+	if plain, err := url.QueryUnescape(target); path == nil && err == nil {
 		path = w.text(rt, "path", plain)
 	}
 	see(path)
-	for name, values := range r.Header {
+	for name, values := range header {
 		see(w.text(rt, "headers", name))
 		// Credentials are dropped, and the placeholder belongs there; a canary never does.
 		dropped := rt.Auth != nil && (name == rt.Auth.Header || isCredential(name))
@@ -90,7 +90,7 @@ func (f *sighting) rank() (rank int) {
 	return rank
 }
 
-func (w watch) text(rt *route, where, text string) *sighting {
+func (w watch) text(rt Route, where, text string) *sighting {
 	if fingerprint, found := w.canaries.Find(text); found {
 		return w.canary(rt, fingerprint, where)
 	}
@@ -103,13 +103,13 @@ func (w watch) text(rt *route, where, text string) *sighting {
 // stream judges the body of one request.
 type stream struct {
 	watch       watch
-	route       *route
+	route       Route
 	canaries    *canary.Stream
 	placeholder needle.Scanner
 	warned      [2]bool
 }
 
-func (w watch) stream(rt *route) *stream {
+func (w watch) stream(rt Route) *stream {
 	return &stream{watch: w, route: rt, canaries: w.canaries.Stream(), placeholder: needle.Scanner{Set: w.placeholder}}
 }
 
@@ -133,7 +133,7 @@ func (s *stream) piece(data []byte) []*sighting {
 
 // answerHead judges the head of an answer, or its trailers: a canary that comes back went
 // out on a way that nobody saw.
-func (w watch) answerHead(rt *route, header http.Header) *sighting {
+func (w watch) answerHead(rt Route, header http.Header) *sighting {
 	if w.canaries.Empty() {
 		return nil
 	}
@@ -178,12 +178,12 @@ func (s *Server) watchAnswer(e *exchange, body io.Reader) io.Reader {
 		return body
 	}
 	return &answer{source: body, canaries: watch.canaries.Stream(), report: func(fingerprint string) error {
-		found := watch.canary(e.route, fingerprint, inAnswer)
+		found := watch.canary(e.route.Route, fingerprint, inAnswer)
 		s.logSighting(e, found)
 		if !found.block {
 			return nil
 		}
-		refused := found.refusal(e.route)
+		refused := found.refusal(e.route.Route)
 		e.cancel(refused)
 		return refused
 	}}

@@ -241,7 +241,7 @@ func (s *Server) judgeFrames(e *exchange, f *frames, piece []byte) *Refusal {
 	for _, found := range sightings {
 		s.logSighting(e, found)
 		if found.block {
-			return found.refusal(e.route)
+			return found.refusal(e.route.Route)
 		}
 	}
 	if err != nil {

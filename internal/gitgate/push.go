@@ -183,7 +183,7 @@ func (p *push) checkRequest(ctx context.Context) *refusal {
 		}
 	}
 	for i, cmd := range commands {
-		why := p.checkCommand(cmd)
+		why := p.remote.spec.check(cmd)
 		if why == nil && slices.ContainsFunc(commands[:i], func(c command) bool { return c.Ref == cmd.Ref }) {
 			why = refuse(ruleName, "it is there twice")
 		}
@@ -193,21 +193,6 @@ func (p *push) checkRequest(ctx context.Context) *refusal {
 		}
 	}
 	return p.scanNames(ctx)
-}
-
-func (p *push) checkCommand(cmd command) *refusal {
-	problem := checkRef(cmd.Ref)
-	switch {
-	case problem != "":
-		return refuse(ruleName, "%s", problem)
-	case strings.HasPrefix(cmd.Ref, "refs/tags/"):
-		return refuse(ruleBranch, "tags are not allowed")
-	case cmd.New == zeroOID:
-		return refuse(ruleDelete, "deleting is not allowed")
-	case !p.remote.spec.allows(cmd.Ref):
-		return refuse(ruleBranch, "only branches %s may be pushed", printable.Text(strings.Join(p.remote.spec.Branches, ", "), 200))
-	}
-	return nil
 }
 
 // scanNames looks for secrets in the names of the refs.
