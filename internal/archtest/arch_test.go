@@ -49,6 +49,7 @@ func mayImport() map[string][]string {
 		"internal/proposal":     {"internal/event", "internal/forge", "internal/names", "internal/plan", "internal/proposal/ask", "internal/state"},
 		"internal/token":        {"internal/event", "internal/execx", "internal/secret"},
 		"internal/audit":        {"internal/event", "internal/secret"},
+		"internal/timeline":     {"internal/audit", "internal/event"},
 		"internal/audit/report": {"internal/audit", "internal/event", "internal/printable"},
 		"internal/sshagent":     {"internal/secret"},
 		"internal/ca":           {"internal/firewall/hostname", "internal/secret"},
