@@ -44,7 +44,6 @@ A machine that cannot go on is made anew with --fresh: its disk is lost.
 				if err := s.preflight(ctx, resumption.Plan, *yes); err != nil {
 					return err
 				}
-				defer survivePipes()()
 				bottle, err := s.app.Resume(ctx, resumption)
 				if err != nil {
 					return err

@@ -109,7 +109,6 @@ func readLine(ctx context.Context, s *session) (string, error) {
 }
 
 func (s *session) start(ctx context.Context, p plan.Plan, rm bool) error {
-	defer survivePipes()()
 	bottle, err := s.app.Start(ctx, p)
 	if err != nil {
 		return err
