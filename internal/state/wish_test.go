@@ -139,7 +139,7 @@ func TestStrayFiles(t *testing.T) {
 		t.Errorf("strays: %v", strays)
 	}
 	for _, path := range []string{instance.Path(state.StatusFile), "/etc/.tmp-x", filepath.Join(root.Dir(), "../.tmp-x")} {
-		if err := root.RemoveStrayFile(path); err == nil && path != filepath.Join(root.Dir(), "../.tmp-x") {
+		if err := root.RemoveStrayFile(path); err == nil {
 			t.Errorf("%s may be removed", path)
 		}
 	}
