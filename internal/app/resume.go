@@ -1,6 +1,7 @@
 package app
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -75,7 +76,7 @@ func changes(old, now plan.Plan) []string {
 	if err != nil {
 		return []string{err.Error()}
 	}
-	if string(before) == string(after) {
+	if bytes.Equal(before, after) {
 		return nil
 	}
 	return []string{"the plan has changed since"}

@@ -183,7 +183,7 @@ func TestEngineStops(t *testing.T) {
 	if rows := w.list(t); len(rows) != 1 || rows[0].State != "orphaned" {
 		t.Errorf("list: %v, want an orphan", rows)
 	}
-	result, err := w.Rig.Run(t.Context(), "cleanup", "--yes")
+	result, err := w.Run(t.Context(), "cleanup", "--yes")
 	if err != nil || result.Code != 1 || !strings.Contains(result.Stderr, "the Docker Engine does not answer") {
 		t.Errorf("cleanup without an engine: %v, %s", err, result)
 	}
@@ -212,14 +212,14 @@ func TestCleanupsAtOnce(t *testing.T) {
 	if err := os.Remove(filepath.Join(w.StateDir(), rows[1].Identity, "status.json")); err != nil {
 		t.Fatal(err)
 	}
-	result, err := w.Rig.Run(t.Context(), "list", "--format=json")
+	result, err := w.Run(t.Context(), "list", "--format=json")
 	if err != nil || strings.Count(result.Stdout, `"state": "orphaned"`) != 3 {
 		t.Errorf("list: %v, %s", err, result)
 	}
 	var both sync.WaitGroup
 	for range 2 {
 		both.Go(func() {
-			result, err := w.Rig.Run(t.Context(), "cleanup", "--yes")
+			result, err := w.Run(t.Context(), "cleanup", "--yes")
 			if err != nil || result.Code != 0 {
 				t.Errorf("cleanup: %v, %s", err, result)
 			}
@@ -244,7 +244,7 @@ func TestCleanupBesideAStart(t *testing.T) {
 				return
 			default:
 			}
-			result, err := w.Rig.Run(t.Context(), "cleanup", "--yes", "--stopped")
+			result, err := w.Run(t.Context(), "cleanup", "--yes", "--stopped")
 			if err != nil || result.Code != 0 || strings.Contains(result.Stdout, "state ") {
 				t.Errorf("cleanup: %v, %s", err, result)
 			}
@@ -283,7 +283,7 @@ func TestFullDisk(t *testing.T) {
 	}
 	o := w.start(t, nil, "start", "cr-slow", "--yes")
 	fill()
-	result, err := w.Rig.Run(t.Context(), "start", "cr-good", "--yes")
+	result, err := w.Run(t.Context(), "start", "cr-good", "--yes")
 	if err != nil || result.Code != 1 || !strings.Contains(result.Stderr, "no space left on device") {
 		t.Errorf("start on a full disk: %v, %s", err, result)
 	}
