@@ -118,7 +118,10 @@ func (i *Inspection) walk(dir string) error {
 		}
 		info, err := os.Lstat(path)
 		switch {
-		case err != nil: // it has just gone
+		case errors.Is(err, fs.ErrNotExist): // it has just gone
+			return nil
+		case err != nil:
+			return err
 		case info.Mode().Type() == fs.ModeSocket:
 			i.Sockets = append(i.Sockets, path)
 		default:

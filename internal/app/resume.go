@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"strings"
 
 	"bottle.internal/internal/launch"
 	"bottle.internal/internal/plan"
 	"bottle.internal/internal/state"
+	"bottle.internal/pkg/bundle"
 	"bottle.internal/pkg/smolvm"
 )
 
@@ -66,18 +68,15 @@ func (a *App) PlanResume(ctx context.Context, request ResumeRequest) (Resumption
 
 // changes says what differs between the plan that a bottle ran by and the new one.
 func changes(old, now plan.Plan) []string {
-	before, err := old.JSON()
-	if err != nil {
-		return []string{err.Error()}
-	}
-	after, err := now.JSON()
-	if err != nil {
-		return []string{err.Error()}
-	}
-	if string(before) == string(after) {
+	changed := plan.Diff(old, now)
+	if changed.Empty() {
 		return nil
 	}
-	return []string{"the plan has changed since"}
+	note := "the plan has changed since:"
+	if changed.Widens() {
+		note = "the plan has changed since; lines with ! let the agent do more:"
+	}
+	return append([]string{note}, strings.Split(strings.TrimRight(changed.Text(), "\n"), "\n")...)
 }
 
 // sameMachine refuses what a machine that exists cannot become.
@@ -146,6 +145,18 @@ func inUse(instance *state.Instance, status state.Status) error {
 
 // Resume launches a bottle again that is kept, or whose owner died. The caller closes it.
 func (a *App) Resume(ctx context.Context, r Resumption) (*launch.Bottle, error) {
+	bottle, err := a.tryResume(ctx, r)
+	if errors.Is(err, bundle.ErrLeftover) {
+		// The engine carries out what a process asked for that has died since.
+		bottle, err = a.tryResume(ctx, r)
+	}
+	if err != nil {
+		return nil, engineProblem(err)
+	}
+	return bottle, nil
+}
+
+func (a *App) tryResume(ctx context.Context, r Resumption) (*launch.Bottle, error) {
 	instance, err := a.open(r.Plan.Identity)
 	if err != nil {
 		return nil, err
@@ -161,9 +172,8 @@ func (a *App) Resume(ctx context.Context, r Resumption) (*launch.Bottle, error) 
 	bottle, err := a.resume(ctx, r, instance)
 	if err != nil {
 		instance.Unlock()
-		return nil, engineProblem(err)
 	}
-	return bottle, nil
+	return bottle, err
 }
 
 // resume has the lock, which the bottle takes over.

@@ -85,6 +85,7 @@ func Run(ctx context.Context, streams Streams, config app.Config, args []string)
 	// Mage knows only ^C; `bottle stop` and a closing terminal ask in these ways.
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
+	defer survivePipes()()
 	err := run(ctx, streams, config, args)
 	if errors.Is(err, pflag.ErrHelp) {
 		return exitOK

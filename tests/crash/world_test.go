@@ -279,14 +279,14 @@ func (w *world) left(t *testing.T) []string {
 // reap is for what a failed test left.
 func (w *world) reap(t *testing.T) {
 	ctx := context.WithoutCancel(t.Context())
-	result, err := w.Rig.Run(ctx, "stop", "--all")
+	result, err := w.Run(ctx, "stop", "--all")
 	if err != nil {
 		t.Error(err)
 	}
 	if t.Failed() {
 		t.Log(result)
 	}
-	_, _ = w.Rig.Run(ctx, "cleanup", "--yes", "--stopped")
+	_, _ = w.Run(ctx, "cleanup", "--yes", "--stopped")
 }
 
 // crash runs the crashing bottle. With at it must die there, and is gone with all the
@@ -330,7 +330,7 @@ func (w *world) settle(t *testing.T) {
 // run is a command that must succeed.
 func (w *world) run(t *testing.T, args ...string) rig.Result {
 	t.Helper()
-	result, err := w.Rig.Run(t.Context(), args...)
+	result, err := w.Run(t.Context(), args...)
 	if err != nil || result.Code != 0 {
 		t.Fatalf("bottle %s: %v, %s", strings.Join(args, " "), err, result)
 	}
@@ -346,7 +346,7 @@ type row struct {
 // list is what bottle says there is. It complains about the decoys, and must.
 func (w *world) list(t *testing.T) []row {
 	t.Helper()
-	result, err := w.Rig.Run(t.Context(), "list", "--format=json")
+	result, err := w.Run(t.Context(), "list", "--format=json")
 	if err != nil {
 		t.Fatal(err)
 	}
