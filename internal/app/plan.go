@@ -28,6 +28,8 @@ type PlanRequest struct {
 	Agent    string
 	TrustCwd bool // agents from ./bottle.toml are wanted
 	Asks     bool // a person will be asked for a yes
+	// Workspace is what is copied in; nil: nothing.
+	Workspace *WorkspaceRequest
 }
 
 // Plan resolves a request. It builds our own programs, but no image.
@@ -49,7 +51,12 @@ func (a *App) Plan(ctx context.Context, request PlanRequest) (plan.Plan, error) 
 		return plan.Plan{}, err
 	}
 	facts.TTY = request.Asks
-	return plan.Resolve(set, want, facts)
+	p, err := plan.Resolve(set, want, facts)
+	if err != nil || request.Workspace == nil {
+		return p, err
+	}
+	p.Workspace, err = a.planWorkspace(ctx, *request.Workspace)
+	return p, err
 }
 
 // Supported refuses a plan that asks for what this version does not run.

@@ -54,6 +54,7 @@ func (a *App) Start(ctx context.Context, p plan.Plan) (*launch.Bottle, error) {
 	bottle, err := launch.Start(ctx, p, launch.Deps{
 		Machine: client, Tool: client.Tool(), Sidecars: sidecars, Values: values, Skills: skills, Prompt: prompt,
 		Secrets: secrets, Audit: log, State: a.state, Release: func() error { return errors.Join(a.closeAudit(ctx, p.Identity, log), engine.Close()) }, Events: a.events, PID: os.Getpid(), Now: time.Now,
+		Fill: a.fill(p),
 		Artifact: func(ctx context.Context) (launch.Artifact, error) {
 			packed, err := a.artifact(ctx, client, p.Image.Tools)
 			return launch.Artifact{Path: packed.Path, Archive: packed.Via == imagepack.ViaArchive}, err

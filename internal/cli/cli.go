@@ -73,7 +73,7 @@ func (s *session) again(flag string) string {
 func commands() []command {
 	return []command{
 		startCommand(), execCommand(), shellCommand(), listCommand(), stopCommand(),
-		superviseCommand(), auditCommand(), planCommand(), imagesCommand(), baseCommand(), setupCommand(), doctorCommand(),
+		copyOutCommand(), superviseCommand(), auditCommand(), planCommand(), imagesCommand(), baseCommand(), setupCommand(), doctorCommand(),
 		cleanCommand(), versionCommand(),
 	}
 }

@@ -24,6 +24,7 @@ built or started before the answer. Without a terminal give --yes.
   bottle start demo
   bottle start demo --dry-run --format=json
   bottle start demo --yes </dev/null
+  bottle start claude --copy-in . --copy-out
 
 It exits with the agent's exit code.`,
 		setup: func(flags *pflag.FlagSet) func(context.Context, *session) error {
@@ -32,12 +33,16 @@ It exits with the agent's exit code.`,
 			dryRun := flags.Bool("dry-run", false, "print the preflight (or the plan, as JSON) and stop")
 			flags.BoolVar(&request.TrustCwd, "trust-cwd", false, "allow agents from ./bottle.toml without asking")
 			format := formatFlag(flags)
+			carried := workspaceFlags(flags)
 			return func(ctx context.Context, s *session) error {
 				agent, err := s.agent()
 				if err != nil {
 					return err
 				}
 				request.Agent = agent
+				if request.Workspace, err = carried.request(s, *yes || *dryRun); err != nil {
+					return err
+				}
 				request.Asks = !*yes && s.interactive()
 				p, err := s.app.Plan(ctx, request)
 				if err != nil {
@@ -49,7 +54,7 @@ It exits with the agent's exit code.`,
 				if err := s.preflight(ctx, p, *yes); err != nil {
 					return err
 				}
-				return s.start(ctx, p)
+				return s.start(ctx, p, carried.copyOutOptions(*yes))
 			}
 		},
 	}
@@ -102,7 +107,7 @@ func readLine(ctx context.Context, s *session) (string, error) {
 	return strings.TrimSpace(line), nil
 }
 
-func (s *session) start(ctx context.Context, p plan.Plan) error {
+func (s *session) start(ctx context.Context, p plan.Plan, out copyOutOptions) error {
 	bottle, err := s.app.Start(ctx, p)
 	if err != nil {
 		return err
@@ -110,10 +115,13 @@ func (s *session) start(ctx context.Context, p plan.Plan) error {
 	code, runErr := s.attached(ctx, func(ctx context.Context, stdio launch.Stdio) (int, error) {
 		return bottle.Run(ctx, stdio)
 	})
+	if p.Workspace != nil && p.Workspace.CopyOut && runErr == nil {
+		runErr = s.finalCopyOut(ctx, bottle.Identity(), out)
+	}
 	closeErr := bottle.Close(context.WithoutCancel(ctx))
 	fmt.Fprint(s.Stderr, bottle.Receipt())
 	if runErr != nil {
-		return errors.Join(runErr, closeErr)
+		return errors.Join(runErr, exitWith(code), closeErr)
 	}
 	return errors.Join(exitWith(code), closeErr)
 }

@@ -55,6 +55,7 @@ type Deps struct {
 	Values   map[string]secret.Value                 // of the plan's variables that come from the host or a question
 	Skills   map[string]fs.FS                        // the directories of the plan's skills
 	Prompt   []byte                                  // the prompt's text, wherever it came from
+	Fill     func(context.Context, Runner) error     // copies the plan's workspace in
 	Secrets  Secrets
 	Audit    Audit
 	State    *state.Root
@@ -125,6 +126,9 @@ func (b *Bottle) launch(ctx context.Context) error {
 		return err
 	}
 	if err := b.provision(ctx); err != nil {
+		return err
+	}
+	if err := b.fill(ctx); err != nil {
 		return err
 	}
 	return b.record(state.Running)

@@ -65,6 +65,7 @@ type Plan struct {
 	DemoApproves []string          `json:"demo_approves,omitempty"`
 	Labels       map[string]string `json:"labels"`
 	Warnings     []string          `json:"warnings"`
+	Workspace    *Workspace        `json:"workspace,omitempty"`
 }
 
 // Manifest says where the agent was defined.

@@ -15,6 +15,9 @@
 //	bundle.log   what the bundle's daemons printed
 //	supervise/   what the agent asked for and what was decided (internal/proposal)
 //	approved.json  approvals that hold after a resume too
+//	workspace.json  where the workspace came from (internal/workspace)
+//	workspace.base  what went in: a line for each path
+//	copy-out-*/  what a guest sent, while somebody looks at it
 package state
 
 import (
@@ -39,6 +42,9 @@ const (
 
 	SuperviseDir = "supervise"
 	ApprovedFile = "approved.json"
+
+	WorkspaceFile = "workspace.json"
+	WorkspaceBase = "workspace.base"
 )
 
 // AuditDir is below the root and outlives every bottle: their audit logs, and the key that

@@ -9,6 +9,7 @@
 //   - winsize: resizes the terminal of a running exec session.
 //   - provision: proves that the daemon behind a port answers, and then receives what
 //     goes into the machine.
+//   - unpack, pack: receive the workspace and send what the agent changed in it.
 //   - health: asks the daemon behind a port whether it is well, for people.
 //
 // The environment of a command comes from a root-only file, never from a command
@@ -42,6 +43,8 @@ const usage = `usage:
                     [--rows N --cols N] -- COMMAND [ARG...]
   bottle-guest winsize SESSION ROWS COLS
   bottle-guest provision --nonce N PORT < ARCHIVE
+  bottle-guest unpack < STREAM
+  bottle-guest pack < REQUEST > STREAM
   bottle-guest health PORT
 `
 
@@ -99,6 +102,10 @@ func run(args []string, m machine, stderr io.Writer) int {
 		err = winsizeCommand(args, m)
 	case "provision":
 		code, err = provisionCommand(args, m, stderr)
+	case "unpack":
+		err = unpackCommand(args)
+	case "pack":
+		err = packCommand(args)
 	case "health":
 		err = health(args, m.patience)
 	case "":
