@@ -173,7 +173,7 @@ func (s *Set) Diff(w io.Writer, full bool) {
 			continue
 		}
 		name := c.Path.Show()
-		out.line(fmt.Sprintf("--- %s %s", map[bool]string{true: "a/" + name, false: "/dev/null"}[c.Old.Kind != workspace.Absent], c.marks()))
+		out.line("--- " + map[bool]string{true: "a/" + name, false: "/dev/null"}[c.Old.Kind != workspace.Absent] + c.marks())
 		out.line("+++ " + map[bool]string{true: "b/" + name, false: "/dev/null"}[c.New.Kind != workspace.Absent])
 		text := s.unified(&c)
 		if c.Binary {

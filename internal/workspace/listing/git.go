@@ -88,6 +88,21 @@ func (g git) list(ctx context.Context) (paths []string, tracked map[string]bool,
 	return paths, tracked, nil
 }
 
+// ignored returns what git leaves out, whole directories as one.
+func (g git) ignored(ctx context.Context) ([]Excluded, error) {
+	out, err := execx.Output(ctx, g.command("ls-files", "-z", "-o", "-i", "--exclude-standard", "--directory"))
+	if err != nil {
+		return nil, fmt.Errorf("listing %s: %w", g.dir, err)
+	}
+	var excluded []Excluded
+	for name := range strings.SplitSeq(strings.TrimSuffix(string(out), "\x00"), "\x00") {
+		if name != "" {
+			excluded = append(excluded, Excluded{Path: workspace.Name(name), Why: Ignored})
+		}
+	}
+	return excluded, nil
+}
+
 // Repository is the history that goes in.
 type Repository struct {
 	Head   string `json:"head"`             // a commit

@@ -85,6 +85,9 @@ func Scan(ctx context.Context, dir string, options Options) (Listing, error) {
 		if paths, tracked, err = g.list(ctx); err != nil {
 			return l, err
 		}
+		if l.Excluded, err = g.ignored(ctx); err != nil {
+			return l, err
+		}
 		if options.History == HistoryHead {
 			if l.Git, l.Notes, err = g.repository(ctx); err != nil {
 				return l, err

@@ -6,31 +6,39 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/format/gitignore"
 )
 
-// Globs are patterns as .gitignore has them, matched without regard to case.
+// Globs are patterns as .gitignore has them, matched without regard to case, and at any
+// depth unless they begin with a slash.
 type Globs struct{ patterns []pattern }
 
 type pattern struct {
 	text    string
 	matcher gitignore.Pattern
+	floats  bool // has several components and may begin at any
 }
 
 // NewGlobs compiles patterns.
 func NewGlobs(patterns []string) Globs {
 	var globs Globs
 	for _, text := range patterns {
-		globs.patterns = append(globs.patterns, pattern{text, gitignore.ParsePattern(strings.ToLower(text), nil)})
+		globs.patterns = append(globs.patterns, pattern{
+			text: text, matcher: gitignore.ParsePattern(strings.ToLower(text), nil),
+			floats: !strings.HasPrefix(text, "/") && strings.Contains(strings.TrimSuffix(text, "/"), "/"),
+		})
 	}
 	return globs
 }
 
-// Match returns the first pattern that a file's path, or a directory above it, matches.
+// Match returns the first pattern that a path, or a directory above it, matches. A link may
+// stand where the pattern means a directory, so a path counts as one.
 func (g Globs) Match(name string) (string, bool) {
 	parts := strings.Split(foldPath(name), "/")
 	for _, p := range g.patterns {
-		for n := 1; n <= len(parts); n++ {
-			// A link may stand where the pattern means a directory, so the last part is both.
-			if p.matcher.Match(parts[:n], true) == gitignore.Exclude || n == len(parts) && p.matcher.Match(parts, false) == gitignore.Exclude {
+		for start := range parts {
+			if p.matcher.Match(parts[start:], true) == gitignore.Exclude {
 				return p.text, true
+			}
+			if !p.floats {
+				break
 			}
 		}
 	}
