@@ -36,7 +36,13 @@ type CopyOut struct {
 
 // CopyOut fetches what changed in a running bottle. dir is where it would go; empty: where
 // the workspace came from.
-func (a *App) CopyOut(ctx context.Context, identity, dir string) (_ *CopyOut, err error) {
+func (a *App) CopyOut(ctx context.Context, identity, dir string) (*CopyOut, error) {
+	return a.copyOut(ctx, identity, dir, func(ctx context.Context, command launch.Command, stdio launch.Stdio) (int, error) {
+		return a.Exec(ctx, identity, command, stdio)
+	})
+}
+
+func (a *App) copyOut(ctx context.Context, identity, dir string, run launch.Runner) (_ *CopyOut, err error) {
 	instance, err := a.open(identity)
 	if err != nil {
 		return nil, err
@@ -57,7 +63,7 @@ func (a *App) CopyOut(ctx context.Context, identity, dir string) (_ *CopyOut, er
 	if c.root, err = os.OpenRoot(c.Dir); err != nil {
 		return nil, fmt.Errorf("opening the directory: %w", err)
 	}
-	stage, err := a.fetch(ctx, c, base)
+	stage, err := a.fetch(ctx, run, c, base)
 	if err != nil {
 		return nil, err
 	}
@@ -109,7 +115,7 @@ func (c *CopyOut) readBase() (workspace.Base, error) {
 }
 
 // fetch has the guest pack what differs from the base, and stages it.
-func (a *App) fetch(ctx context.Context, c *CopyOut, base workspace.Base) (*staging.Stage, error) {
+func (a *App) fetch(ctx context.Context, run launch.Runner, c *CopyOut, base workspace.Base) (*staging.Stage, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	a.events.Send(ctx, event.Event{Kind: event.Start, Step: "copy-out", Text: "looking at what changed in " + c.Identity})
@@ -132,7 +138,7 @@ func (a *App) fetch(ctx context.Context, c *CopyOut, base workspace.Base) (*stag
 		staged <- err
 	}()
 	said := &tail{}
-	code, err := a.Exec(ctx, c.Identity, launch.Command{Argv: guest.PackArgs(), Workdir: "/", Root: true}, launch.Stdio{Stdin: request, Stdout: out, Stderr: said})
+	code, err := run(ctx, launch.Command{Argv: guest.PackArgs(), Workdir: "/", Root: true}, launch.Stdio{Stdin: request, Stdout: out, Stderr: said})
 	_ = out.Close()
 	_ = request.CloseWithError(errors.New("the guest has stopped reading"))
 	<-asked
@@ -140,8 +146,8 @@ func (a *App) fetch(ctx context.Context, c *CopyOut, base workspace.Base) (*stag
 	if err == nil && code != 0 {
 		err = fmt.Errorf("the guest could not pack the workspace: %s", said)
 	}
-	if err != nil && stageErr != nil && !errors.Is(err, context.Canceled) {
-		stageErr = nil // a cut stream is what follows from it
+	if err != nil && errors.Is(stageErr, io.ErrUnexpectedEOF) {
+		stageErr = nil // a cut stream only follows from it
 	}
 	if stageErr != nil {
 		return nil, stageErr
