@@ -79,7 +79,7 @@ func (a *App) listingOptions(w *plan.Workspace) listing.Options {
 }
 
 // reasons counts by reason, the commonest first.
-func reasons(excluded []listing.Excluded) []plan.WorkspaceExcluded {
+func reasons(excluded []workspace.Excluded) []plan.WorkspaceExcluded {
 	counted := []plan.WorkspaceExcluded{}
 	for _, e := range excluded {
 		at := slices.IndexFunc(counted, func(c plan.WorkspaceExcluded) bool { return c.Why == e.Why })

@@ -10,9 +10,9 @@ import (
 
 	"bottle.internal/internal/app"
 	"bottle.internal/internal/event"
+	"bottle.internal/internal/workspace"
 	"bottle.internal/internal/workspace/apply"
 	"bottle.internal/internal/workspace/changes"
-	"bottle.internal/internal/workspace/listing"
 )
 
 // copyOutOptions say how to go about a copy-out.
@@ -118,11 +118,11 @@ func (s *session) copyOut(ctx context.Context, identity, dir string, options cop
 
 // copyOutReport is the answer for programs.
 type copyOutReport struct {
-	Identity string             `json:"identity"`
-	Dir      string             `json:"dir"`
-	Changes  []changes.Change   `json:"changes"`
-	Same     int                `json:"same"` // the host has them already
-	Skipped  []listing.Excluded `json:"skipped"`
+	Identity string               `json:"identity"`
+	Dir      string               `json:"dir"`
+	Changes  []changes.Change     `json:"changes"`
+	Same     int                  `json:"same"` // the host has them already
+	Skipped  []workspace.Excluded `json:"skipped"`
 }
 
 func (s *session) showChanges(c *app.CopyOut, options copyOutOptions) error {
@@ -132,7 +132,7 @@ func (s *session) showChanges(c *app.CopyOut, options copyOutOptions) error {
 			report.Changes = []changes.Change{}
 		}
 		if report.Skipped == nil {
-			report.Skipped = []listing.Excluded{}
+			report.Skipped = []workspace.Excluded{}
 		}
 		return writeJSON(s.Stdout, report)
 	}

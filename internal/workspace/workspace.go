@@ -54,6 +54,13 @@ type Entry struct {
 	State
 }
 
+// Excluded is a path that is not carried, and why.
+type Excluded struct {
+	Path    Name   `json:"path"`
+	Why     string `json:"why"`
+	Tracked bool   `json:"tracked,omitempty"` // git has it
+}
+
 // IsExec reports whether a mode makes a file executable for its owner.
 func IsExec(mode fs.FileMode) bool { return mode&0o100 != 0 }
 

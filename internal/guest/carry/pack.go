@@ -14,7 +14,7 @@ import (
 	"syscall"
 
 	"bottle.internal/internal/workspace"
-	"bottle.internal/internal/workspace/listing"
+	"bottle.internal/internal/workspace/walk"
 	"bottle.internal/internal/workspace/wire"
 )
 
@@ -33,7 +33,7 @@ func (p Place) Pack(in io.Reader, out io.Writer) error {
 		return fmt.Errorf("opening the working directory: %w", err)
 	}
 	defer root.Close()
-	paths, skipped, err := listing.Walk(root, workspace.DefaultLimits().Files*10)
+	paths, skipped, err := walk.Walk(root, workspace.DefaultLimits().Files*10)
 	if err != nil {
 		return err
 	}
@@ -49,6 +49,7 @@ func (p Place) Pack(in io.Reader, out io.Writer) error {
 			return fmt.Errorf("%s: %w", workspace.Name(name).Show(), err)
 		}
 	}
+	skipped = slices.DeleteFunc(skipped, func(e workspace.Excluded) bool { _, seen := base[string(e.Path)]; return seen })
 	for _, excluded := range skipped[:min(len(skipped), maxSkipped)] {
 		if err := stream.Skipped(string(excluded.Path), excluded.Why); err != nil {
 			return err

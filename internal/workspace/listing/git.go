@@ -13,6 +13,7 @@ import (
 	"bottle.internal/internal/event"
 	"bottle.internal/internal/execx"
 	"bottle.internal/internal/workspace"
+	"bottle.internal/internal/workspace/walk"
 )
 
 // MaxHistory bounds the bundle of commits.
@@ -89,15 +90,15 @@ func (g git) list(ctx context.Context) (paths []string, tracked map[string]bool,
 }
 
 // ignored returns what git leaves out, whole directories as one.
-func (g git) ignored(ctx context.Context) ([]Excluded, error) {
+func (g git) ignored(ctx context.Context) ([]workspace.Excluded, error) {
 	out, err := execx.Output(ctx, g.command("ls-files", "-z", "-o", "-i", "--exclude-standard", "--directory"))
 	if err != nil {
 		return nil, fmt.Errorf("listing %s: %w", g.dir, err)
 	}
-	var excluded []Excluded
+	var excluded []workspace.Excluded
 	for name := range strings.SplitSeq(strings.TrimSuffix(string(out), "\x00"), "\x00") {
 		if name != "" {
-			excluded = append(excluded, Excluded{Path: workspace.Name(name), Why: Ignored})
+			excluded = append(excluded, workspace.Excluded{Path: workspace.Name(name), Why: walk.Ignored})
 		}
 	}
 	return excluded, nil

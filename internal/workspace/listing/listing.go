@@ -22,10 +22,8 @@ import (
 	"bottle.internal/internal/event"
 	"bottle.internal/internal/workspace"
 	"bottle.internal/internal/workspace/pathcheck"
+	"bottle.internal/internal/workspace/walk"
 )
-
-// Ignored is the reason of what a .gitignore leaves out.
-const Ignored = "ignored by .gitignore"
 
 // Options say what is wanted.
 type Options struct {
@@ -48,18 +46,11 @@ type File struct {
 	workspace.State
 }
 
-// Excluded is a path that stays on the host.
-type Excluded struct {
-	Path    workspace.Name `json:"path"`
-	Why     string         `json:"why"`
-	Tracked bool           `json:"tracked,omitempty"` // git has it
-}
-
 // Listing is what goes in and what does not.
 type Listing struct {
 	Dir      string
 	Files    []File
-	Excluded []Excluded
+	Excluded []workspace.Excluded
 	Bytes    int64
 	Git      *Repository // nil: no history goes in
 	Notes    []string    // what the operator should know
@@ -93,7 +84,7 @@ func Scan(ctx context.Context, dir string, options Options) (Listing, error) {
 				return l, err
 			}
 		}
-	} else if paths, l.Excluded, err = Walk(root, options.Limits.Files*10); err != nil {
+	} else if paths, l.Excluded, err = walk.Walk(root, options.Limits.Files*10); err != nil {
 		return l, fmt.Errorf("listing %s: %w", dir, err)
 	}
 	j := judge{root: root, secrets: pathcheck.NewGlobs(pathcheck.SecretNames()), include: pathcheck.NewGlobs(options.Include)}
@@ -114,7 +105,7 @@ func (l *Listing) take(j judge, name string, tracked bool) error {
 	case err != nil:
 		return fmt.Errorf("looking at %s: %w", workspace.Name(name).Show(), err)
 	case why != "":
-		l.Excluded = append(l.Excluded, Excluded{workspace.Name(name), why, tracked})
+		l.Excluded = append(l.Excluded, workspace.Excluded{Path: workspace.Name(name), Why: why, Tracked: tracked})
 	default:
 		l.Files = append(l.Files, File{name, state})
 		l.Bytes += state.Size
@@ -139,6 +130,9 @@ type judge struct {
 	root             *os.Root
 	secrets, include pathcheck.Globs
 }
+
+// maxLooked bounds the look into a file for a credential.
+const maxLooked = 1 << 20
 
 const secretReason = "credentials by name"
 
@@ -170,7 +164,7 @@ func (j judge) judge(name string) (state workspace.State, why string, err error)
 	case info.IsDir():
 		return state, "a git repository of its own", nil
 	}
-	return state, kindName(info.Mode()), nil
+	return state, walk.KindName(info.Mode()), nil
 }
 
 func (j judge) secret(name string, info fs.FileInfo) (why string, err error) {
@@ -195,7 +189,7 @@ func (j judge) contains(name string, words ...string) (bool, error) {
 		return false, err
 	}
 	defer file.Close()
-	text, err := io.ReadAll(io.LimitReader(file, maxIgnoreFile))
+	text, err := io.ReadAll(io.LimitReader(file, maxLooked))
 	return slices.ContainsFunc(words, func(word string) bool { return bytes.Contains(bytes.ToLower(text), []byte(word)) }), err
 }
 

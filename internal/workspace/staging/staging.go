@@ -16,7 +16,6 @@ import (
 	"path/filepath"
 
 	"bottle.internal/internal/workspace"
-	"bottle.internal/internal/workspace/listing"
 	"bottle.internal/internal/workspace/wire"
 )
 
@@ -24,7 +23,7 @@ import (
 type Stage struct {
 	Changed map[string]workspace.State // files and links, new or not as in the base
 	Gone    map[string]bool
-	Skipped []listing.Excluded
+	Skipped []workspace.Excluded
 
 	dir  string
 	root *os.Root
@@ -96,7 +95,7 @@ func (s *Stage) take(record wire.Record) error {
 		if err != nil {
 			return err
 		}
-		s.Skipped = append(s.Skipped, listing.Excluded{Path: workspace.Name(record.Path), Why: workspace.Name(why).Show()})
+		s.Skipped = append(s.Skipped, workspace.Excluded{Path: workspace.Name(record.Path), Why: workspace.Name(why).Show()})
 	default:
 		return fmt.Errorf("nothing that a guest sends: %s", record.Kind)
 	}

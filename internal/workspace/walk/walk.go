@@ -1,4 +1,6 @@
-package listing
+// Package walk lists a directory as git would without a git: what a .gitignore excludes is
+// left out. The guest's half of copy-out uses it too, so it starts no program.
+package walk
 
 import (
 	"bufio"
@@ -18,13 +20,16 @@ import (
 	"bottle.internal/internal/workspace/pathcheck"
 )
 
+// Ignored is the reason of what a .gitignore leaves out.
+const Ignored = "ignored by .gitignore"
+
 // maxIgnoreFile bounds a .gitignore.
 const maxIgnoreFile = 1 << 20
 
 // Walk lists the files and links below a root that no .gitignore excludes, in order, and
 // what it left out. A directory is entered only as one: no link is followed.
-func Walk(root *os.Root, limit int) (paths []string, skipped []Excluded, err error) {
-	w := &walk{root: root, limit: limit}
+func Walk(root *os.Root, limit int) (paths []string, skipped []workspace.Excluded, err error) {
+	w := &walker{root: root, limit: limit}
 	if err := w.dir(".", nil); err != nil {
 		return nil, nil, err
 	}
@@ -32,26 +37,26 @@ func Walk(root *os.Root, limit int) (paths []string, skipped []Excluded, err err
 	return w.paths, w.skipped, nil
 }
 
-type walk struct {
+type walker struct {
 	root    *os.Root
 	limit   int
 	paths   []string
-	skipped []Excluded
+	skipped []workspace.Excluded
 }
 
-func (w *walk) skip(name, why string) error {
-	w.skipped = append(w.skipped, Excluded{Path: workspace.Name(name), Why: why})
+func (w *walker) skip(name, why string) error {
+	w.skipped = append(w.skipped, workspace.Excluded{Path: workspace.Name(name), Why: why})
 	return w.bounded()
 }
 
-func (w *walk) bounded() error {
+func (w *walker) bounded() error {
 	if len(w.paths)+len(w.skipped) > w.limit {
 		return fmt.Errorf("more than %d files", w.limit)
 	}
 	return nil
 }
 
-func (w *walk) dir(dir string, patterns []gitignore.Pattern) error {
+func (w *walker) dir(dir string, patterns []gitignore.Pattern) error {
 	file, err := w.root.Open(dir)
 	if err != nil {
 		return err
@@ -77,7 +82,7 @@ func (w *walk) dir(dir string, patterns []gitignore.Pattern) error {
 	return nil
 }
 
-func (w *walk) entry(name string, mode fs.FileMode, matcher gitignore.Matcher, patterns []gitignore.Pattern) error {
+func (w *walker) entry(name string, mode fs.FileMode, matcher gitignore.Matcher, patterns []gitignore.Pattern) error {
 	if err := pathcheck.Check(name); err != nil {
 		if path.Base(name) == ".git" && !strings.Contains(name, "/") {
 			return nil // the top's own, of which everybody knows
@@ -98,11 +103,12 @@ func (w *walk) entry(name string, mode fs.FileMode, matcher gitignore.Matcher, p
 		w.paths = append(w.paths, name)
 		return w.bounded()
 	default:
-		return w.skip(name, kindName(mode))
+		return w.skip(name, KindName(mode))
 	}
 }
 
-func kindName(mode fs.FileMode) string {
+// KindName says what a mode is that is neither a file nor a link.
+func KindName(mode fs.FileMode) string {
 	switch {
 	case mode&fs.ModeSocket != 0:
 		return "a socket"
