@@ -8,6 +8,7 @@ package changes
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path"
 	"slices"
@@ -61,9 +62,9 @@ func Compare(base workspace.Base, stage *staging.Stage, root *os.Root, rules Rul
 	sensitive := pathcheck.NewGlobs(slices.Concat(pathcheck.SensitiveNames(), rules.Protected))
 	tree, clashes := grow(base, stage)
 	leaving := newLeaving(base, stage)
-	for _, name := range paths(base, stage) {
+	for _, name := range paths(stage) {
 		change := Change{Path: workspace.Name(name), New: stage.Changed[name], base: base[name]}
-		if change.New == change.base {
+		if change.New == change.base { // also what it says is gone and never went in
 			continue
 		}
 		change.Old, change.Conflict = look(root, name, leaving)
@@ -126,17 +127,9 @@ func (l leaving) above(name string) bool {
 	return false
 }
 
-// paths are those that the guest said something of. It can only delete what went in.
-func paths(base workspace.Base, stage *staging.Stage) []string {
-	var all []string
-	for name := range stage.Changed {
-		all = append(all, name)
-	}
-	for name := range stage.Gone {
-		if _, ok := base[name]; ok {
-			all = append(all, name)
-		}
-	}
+// paths are those that the guest said something of.
+func paths(stage *staging.Stage) []string {
+	all := slices.AppendSeq(slices.Collect(maps.Keys(stage.Changed)), maps.Keys(stage.Gone))
 	slices.Sort(all)
 	return all
 }
@@ -149,7 +142,7 @@ func grow(base workspace.Base, stage *staging.Stage) (*pathcheck.Tree, map[strin
 			tree.Keep(name)
 		}
 	}
-	for _, name := range paths(base, stage) {
+	for _, name := range paths(stage) {
 		if _, old := base[name]; old || stage.Changed[name].Kind == workspace.Absent {
 			continue
 		}

@@ -291,8 +291,14 @@ func TestGitRunsNothing(t *testing.T) {
 // A directory that is a bare repository is files like any: git does not take it for one.
 func TestBareDirectory(t *testing.T) {
 	t.Parallel()
-	dir, o := t.TempDir(), options(t)
-	git(t, dir, "init", "-q", "--bare")
+	from, dir, o := project(t, map[string]string{"a": "a"}), t.TempDir(), options(t)
+	git(t, from, "init", "-q")
+	git(t, from, "add", "a")
+	git(t, from, "commit", "-q", "-m", "one")
+	git(t, from, "config", "core.worktree", dir)
+	if err := errors.Join(os.Remove(dir), os.Rename(filepath.Join(from, ".git"), dir)); err != nil {
+		t.Fatal(err)
+	}
 	found, err := listing.Scan(t.Context(), dir, o)
 	if err != nil || found.Git != nil || !slices.Contains(paths(found), "HEAD") {
 		t.Errorf("%+v, %v", found, err)
