@@ -183,7 +183,7 @@ func (c *copyIn) send(ctx context.Context, w io.Writer, bundle *os.File) error {
 	if bundle != nil {
 		head.Git = &wire.Git{Branch: c.found.Git.Branch, Origin: c.found.Git.Origin}
 		for _, excluded := range c.found.Excluded {
-			if excluded.Tracked {
+			if excluded.Committed {
 				head.Git.Hidden = append(head.Git.Hidden, excluded.Path)
 			}
 		}

@@ -252,12 +252,15 @@ func TestRepositoryGoesIn(t *testing.T) {
 		c.git(c.dir, "init", "-q", "-b", "topic/x")
 		c.git(c.dir, "add", "-A")
 		c.git(c.dir, "commit", "-q", "-m", "one")
-		c.git(c.dir, "commit", "-q", "-m", "two", "--allow-empty")
+		c.git(c.dir, "update-index", "--add", "--cacheinfo", "160000,"+c.git(c.dir, "rev-parse", "HEAD")+",module")
+		put(t, c.dir, map[string]string{"module/x": "x\n"})
+		c.git(c.dir, "commit", "-q", "-m", "two")
 		c.git(c.dir, "remote", "add", "origin", "ssh://git@git.test/x.git")
 		if detached {
 			c.git(c.dir, "checkout", "-q", "--detach")
 		}
-		put(t, c.dir, map[string]string{"a": "wip\n", "gone": "", "untracked": "u\n"})
+		put(t, c.dir, map[string]string{"a": "wip\n", "gone": "", "untracked": "u\n", "staged.pem": "p\n"})
+		c.git(c.dir, "add", "-f", "staged.pem") // excluded, and not in HEAD
 		if err := c.copyIn(); err != nil {
 			t.Fatal(err)
 		}

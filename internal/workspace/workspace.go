@@ -56,9 +56,9 @@ type Entry struct {
 
 // Excluded is a path that is not carried, and why.
 type Excluded struct {
-	Path    Name   `json:"path"`
-	Why     string `json:"why"`
-	Tracked bool   `json:"tracked,omitempty"` // git has it
+	Path      Name   `json:"path"`
+	Why       string `json:"why"`
+	Committed bool   `json:"committed,omitempty"` // the commits that go in have it
 }
 
 // IsExec reports whether a mode makes a file executable for its owner.

@@ -70,23 +70,30 @@ func (g git) inWorkTree(ctx context.Context) (bool, error) {
 }
 
 // list returns what git has and what it does not ignore, relative to the directory.
-func (g git) list(ctx context.Context) (paths []string, tracked map[string]bool, err error) {
-	tracked = map[string]bool{}
-	for _, which := range []string{"-c", "-o"} {
-		out, err := execx.Output(ctx, g.command("ls-files", "-z", which, "--exclude-standard"))
-		if err != nil {
-			return nil, nil, fmt.Errorf("listing %s: %w", g.dir, err)
-		}
-		for name := range strings.SplitSeq(strings.TrimSuffix(string(out), "\x00"), "\x00") {
-			if name == "" || tracked[name] {
-				continue // an unmerged path comes once for each side
-			}
-			tracked[name] = which == "-c"
-			paths = append(paths, name)
-		}
+func (g git) list(ctx context.Context) ([]string, error) {
+	out, err := execx.Output(ctx, g.command("ls-files", "-z", "-c", "-o", "--exclude-standard"))
+	if err != nil {
+		return nil, fmt.Errorf("listing %s: %w", g.dir, err)
 	}
-	slices.Sort(paths)
-	return paths, tracked, nil
+	paths := strings.Split(strings.TrimSuffix(string(out), "\x00"), "\x00")
+	slices.Sort(paths) // an unmerged path comes once for each side
+	return slices.DeleteFunc(slices.Compact(paths), func(name string) bool { return name == "" }), nil
+}
+
+// markCommitted finds the excluded paths that HEAD has.
+func (g git) markCommitted(ctx context.Context, excluded []workspace.Excluded) error {
+	out, err := execx.Output(ctx, g.command("ls-tree", "-r", "-z", "--full-tree", "--name-only", "HEAD"))
+	if err != nil {
+		return fmt.Errorf("listing HEAD of %s: %w", g.dir, err)
+	}
+	committed := map[string]bool{}
+	for name := range strings.SplitSeq(string(out), "\x00") {
+		committed[name] = true
+	}
+	for i, e := range excluded {
+		excluded[i].Committed = committed[string(e.Path)]
+	}
+	return nil
 }
 
 // ignored returns what git leaves out, whole directories as one.

@@ -69,11 +69,10 @@ func Scan(ctx context.Context, dir string, options Options) (Listing, error) {
 	}
 	g := newGit(dir, options)
 	var paths []string
-	tracked := map[string]bool{}
 	if inside, err := g.inWorkTree(ctx); err != nil {
 		return l, err
 	} else if inside {
-		if paths, tracked, err = g.list(ctx); err != nil {
+		if paths, err = g.list(ctx); err != nil {
 			return l, err
 		}
 		if l.Excluded, err = g.ignored(ctx); err != nil {
@@ -89,15 +88,20 @@ func Scan(ctx context.Context, dir string, options Options) (Listing, error) {
 	}
 	j := judge{root: root, secrets: pathcheck.NewGlobs(pathcheck.SecretNames()), include: pathcheck.NewGlobs(options.Include)}
 	for _, name := range paths {
-		if err := l.take(j, name, tracked[name]); err != nil {
+		if err := l.take(j, name); err != nil {
 			return l, err
 		}
 	}
-	l.warnOfHistory()
+	if l.Git != nil && len(l.Excluded) > 0 {
+		if err := g.markCommitted(ctx, l.Excluded); err != nil {
+			return l, err
+		}
+		l.warnOfHistory()
+	}
 	return l, l.bounded(options.Limits)
 }
 
-func (l *Listing) take(j judge, name string, tracked bool) error {
+func (l *Listing) take(j judge, name string) error {
 	state, why, err := j.judge(name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -105,7 +109,7 @@ func (l *Listing) take(j judge, name string, tracked bool) error {
 	case err != nil:
 		return fmt.Errorf("looking at %s: %w", workspace.Name(name).Show(), err)
 	case why != "":
-		l.Excluded = append(l.Excluded, workspace.Excluded{Path: workspace.Name(name), Why: why, Tracked: tracked})
+		l.Excluded = append(l.Excluded, workspace.Excluded{Path: workspace.Name(name), Why: why})
 	default:
 		l.Files = append(l.Files, File{name, state})
 		l.Bytes += state.Size
@@ -117,11 +121,11 @@ func (l *Listing) take(j judge, name string, tracked bool) error {
 func (l *Listing) warnOfHistory() {
 	count := 0
 	for _, excluded := range l.Excluded {
-		if excluded.Tracked && strings.HasPrefix(excluded.Why, secretReason) {
+		if excluded.Committed && strings.HasPrefix(excluded.Why, secretReason) {
 			count++
 		}
 	}
-	if count > 0 && l.Git != nil {
+	if count > 0 {
 		l.Notes = append(l.Notes, fmt.Sprintf("%d of the excluded files are in the commits that go in: the agent can read them there (--copy-in-history=none keeps the commits out)", count))
 	}
 }
