@@ -20,6 +20,7 @@ import (
 	"bottle.internal/internal/workspace/apply"
 	"bottle.internal/internal/workspace/changes"
 	"bottle.internal/internal/workspace/staging"
+	"bottle.internal/internal/workspace/wire"
 )
 
 // CopyOut is what an agent changed, staged on the host and not applied. Its owner closes it.
@@ -123,7 +124,11 @@ func (a *App) fetch(ctx context.Context, run launch.Runner, c *CopyOut, base wor
 	asked := make(chan struct{})
 	go func() {
 		defer close(asked)
-		_ = ask.CloseWithError(carry.Request(ask, c.record.Guest, base))
+		head := wire.Pack{Workdir: c.record.Guest}
+		if len(base) > 0 {
+			head.ID = c.record.ID
+		}
+		_ = ask.CloseWithError(carry.Request(ask, head, base))
 	}()
 	answer, out := io.Pipe()
 	var stage *staging.Stage

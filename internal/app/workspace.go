@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -107,7 +108,7 @@ func (a *App) fill(p plan.Plan) func(context.Context, launch.Runner) error {
 		if err != nil {
 			return err
 		}
-		c := &copyIn{found: found, options: options, workdir: p.Workdir, base: workspace.Base{}, events: a.events}
+		c := &copyIn{id: rand.Text(), found: found, options: options, workdir: p.Workdir, base: workspace.Base{}, events: a.events}
 		if err := c.run(ctx, run, instance.Dir()); err != nil {
 			return fmt.Errorf("copying %s in: %w", p.Workspace.Dir, err)
 		}
@@ -117,6 +118,7 @@ func (a *App) fill(p plan.Plan) func(context.Context, launch.Runner) error {
 
 // copyIn is one copy on its way.
 type copyIn struct {
+	id      string
 	found   listing.Listing
 	options listing.Options
 	workdir string
@@ -179,7 +181,7 @@ func (c *copyIn) say(ctx context.Context, kind event.Kind, text string) {
 }
 
 func (c *copyIn) send(ctx context.Context, w io.Writer, bundle *os.File) error {
-	head := wire.Unpack{Workdir: c.workdir}
+	head := wire.Unpack{ID: c.id, Workdir: c.workdir}
 	if bundle != nil {
 		head.Git = &wire.Git{Branch: c.found.Git.Branch, Origin: c.found.Git.Origin}
 		for _, excluded := range c.found.Excluded {
@@ -256,7 +258,7 @@ func (c *copyIn) sendFile(stream *wire.Writer, root *os.Root, file listing.File)
 // record writes the base, and then the record that vouches for it.
 func (c *copyIn) record(instance *state.Instance) error {
 	record := workspace.Record{
-		Dir: c.found.Dir, Guest: c.workdir, Files: len(c.found.Files), Bytes: c.found.Bytes, Copied: time.Now().UTC(),
+		ID: c.id, Dir: c.found.Dir, Guest: c.workdir, Files: len(c.found.Files), Bytes: c.found.Bytes, Copied: time.Now().UTC(),
 	}
 	if c.found.Git != nil {
 		record.History = c.found.Git.Head

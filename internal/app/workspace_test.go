@@ -114,7 +114,7 @@ func got(t *testing.T, dir string) map[string]string {
 }
 
 func (c *carried) run(ctx context.Context, command launch.Command, stdio launch.Stdio) (int, error) {
-	place := carry.Place{UID: -1, Git: func(ctx context.Context, dir string, in io.Reader, args ...string) error {
+	place := carry.Place{Mark: c.guest + ".mark", UID: -1, Git: func(ctx context.Context, dir string, in io.Reader, args ...string) error {
 		cmd := exec.CommandContext(ctx, "git", args...)
 		cmd.Dir, cmd.Stdin, cmd.Env = dir, in, append(os.Environ(), "GIT_CONFIG_GLOBAL=/dev/null")
 		if out, err := cmd.CombinedOutput(); err != nil {
@@ -315,6 +315,18 @@ func TestOutElsewhere(t *testing.T) {
 	}
 	if _, err := out.Set.Select(changes.Choice{}); len(out.Set.Same) != 1 || err == nil {
 		t.Errorf("%+v, %v", out.Set.Changes, err)
+	}
+}
+
+// A machine that was made anew in the place of the old one has deleted nothing.
+func TestOtherMachine(t *testing.T) {
+	c := carry1(t, map[string]string{"a": "a\n"})
+	if err := c.copyIn(); err != nil {
+		t.Fatal(err)
+	}
+	c.guest = t.TempDir()
+	if _, err := c.out(""); err == nil || !strings.Contains(err.Error(), "this machine is not the one that the workspace was copied into") {
+		t.Error(err)
 	}
 }
 

@@ -92,6 +92,7 @@ func (n Name) Show() string {
 // Record says where a workspace came from. It is a small file of the instance, beside the
 // base.
 type Record struct {
+	ID      string    `json:"id"`    // the guest has the same
 	Dir     string    `json:"dir"`   // on the host
 	Guest   string    `json:"guest"` // in the machine
 	Files   int       `json:"files"`

@@ -20,7 +20,7 @@ import (
 
 // place runs no git: it notes what would have been run.
 func place(ran *[]string) carry.Place {
-	return carry.Place{UID: -1, Git: func(_ context.Context, dir string, in io.Reader, args ...string) error {
+	return carry.Place{Mark: "/dev/null", UID: -1, Git: func(_ context.Context, dir string, in io.Reader, args ...string) error {
 		line := strings.Join(args, " ")
 		if in != nil {
 			text, _ := io.ReadAll(in)
@@ -141,7 +141,7 @@ func TestUnpackHistory(t *testing.T) {
 func pack(t *testing.T, dir string, base workspace.Base) string {
 	t.Helper()
 	var request, answer bytes.Buffer
-	if err := carry.Request(&request, dir, base); err != nil {
+	if err := carry.Request(&request, wire.Pack{Workdir: dir}, base); err != nil {
 		t.Fatal(err)
 	}
 	if err := place(new([]string)).Pack(&request, &answer); err != nil {

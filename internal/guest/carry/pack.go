@@ -24,11 +24,15 @@ const maxSkipped = 1000
 // Pack sends what differs from the base that the host sends: changed and new files, and the
 // names of those that are gone. What .gitignore excludes is looked at only if the base has it.
 func (p Place) Pack(in io.Reader, out io.Writer) error {
-	workdir, base, err := readRequest(in)
+	head, base, err := readRequest(in)
 	if err != nil {
 		return err
 	}
-	root, err := os.OpenRoot(workdir)
+	// A machine that was made anew has none of the base's files: they are not deleted.
+	if mark, err := os.ReadFile(p.Mark); head.ID != "" && (err != nil || string(mark) != head.ID) {
+		return errors.New("this machine is not the one that the workspace was copied into")
+	}
+	root, err := os.OpenRoot(head.Workdir)
 	if err != nil {
 		return fmt.Errorf("opening the working directory: %w", err)
 	}
@@ -58,26 +62,25 @@ func (p Place) Pack(in io.Reader, out io.Writer) error {
 	return stream.Close()
 }
 
-func readRequest(in io.Reader) (workdir string, base workspace.Base, err error) {
+func readRequest(in io.Reader) (head wire.Pack, base workspace.Base, err error) {
 	request := wire.NewReader(in, unpackLimits())
-	var head wire.Pack
 	if err := request.Head(&head); err != nil {
-		return "", nil, err
+		return head, nil, err
 	}
 	record, err := request.Next()
 	if err != nil {
-		return "", nil, err
+		return head, nil, err
 	}
 	if record.Kind != wire.Base {
-		return "", nil, errors.New("the host sent no base")
+		return head, nil, errors.New("the host sent no base")
 	}
 	if base, err = workspace.ReadBase(record.Content, unpackLimits().Files); err != nil {
-		return "", nil, err
+		return head, nil, err
 	}
 	if _, err := request.Next(); !errors.Is(err, io.EOF) {
-		return "", nil, fmt.Errorf("reading the request's end: %w", err)
+		return head, nil, fmt.Errorf("reading the request's end: %w", err)
 	}
-	return head.Workdir, base, nil
+	return head, base, nil
 }
 
 type packer struct {
@@ -158,12 +161,12 @@ func (k *packer) isDir(dir string) bool {
 }
 
 // Request writes what Pack reads.
-func Request(out io.Writer, workdir string, base workspace.Base) error {
+func Request(out io.Writer, head wire.Pack, base workspace.Base) error {
 	var text bytes.Buffer
 	if _, err := base.WriteTo(&text); err != nil {
 		return err
 	}
-	stream, err := wire.NewWriter(out, wire.Pack{Workdir: workdir})
+	stream, err := wire.NewWriter(out, head)
 	if err != nil {
 		return err
 	}

@@ -23,13 +23,14 @@ import (
 
 // Place is the machine.
 type Place struct {
+	Mark     string                                                                    // the file that keeps the workspace's id
 	UID, GID int                                                                       // whose the files are; -1: nobody's in particular, in tests
 	Git      func(ctx context.Context, dir string, in io.Reader, args ...string) error // runs git as the agent
 }
 
 // TheMachine is the one that a bottle-guest runs in.
 func TheMachine() Place {
-	return Place{UID: guest.AgentUID, GID: guest.AgentGID, Git: func(ctx context.Context, dir string, in io.Reader, args ...string) error {
+	return Place{Mark: "/var/lib/bottle-workspace", UID: guest.AgentUID, GID: guest.AgentGID, Git: func(ctx context.Context, dir string, in io.Reader, args ...string) error {
 		return execx.Run(ctx, execx.Cmd{
 			Path: "git", Args: args, Dir: dir, Stdin: in, User: &execx.User{UID: guest.AgentUID, GID: guest.AgentGID},
 			Env: []string{"PATH=" + os.Getenv("PATH"), "HOME=" + guest.AgentHome, "LC_ALL=C"},
@@ -85,7 +86,7 @@ func (p Place) Unpack(ctx context.Context, in io.Reader) error {
 			return fmt.Errorf("%s: %w", workspace.Name(name).Show(), err)
 		}
 	}
-	return nil
+	return os.WriteFile(p.Mark, []byte(head.ID), 0o644)
 }
 
 // history makes the repository: the branch at the host's commit, the index as that commit,

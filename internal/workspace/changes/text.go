@@ -42,9 +42,6 @@ func (s *Set) texts(c Change) (before, after []byte, ok bool) {
 		text, err := io.ReadAll(io.LimitReader(file, maxText+1))
 		return text, err == nil && len(text) <= maxText && utf8.Valid(text) && !bytes.Contains(text, []byte{0})
 	}
-	if c.Conflict != "" { // there is no telling what is at the path
-		c.Old = workspace.State{}
-	}
 	before, ok = read(c.Old, func() (fs.File, error) { return s.root.Open(string(c.Path)) })
 	if !ok {
 		return nil, nil, false

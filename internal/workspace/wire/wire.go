@@ -38,6 +38,7 @@ const (
 
 // Unpack is the head of what goes into a guest.
 type Unpack struct {
+	ID      string `json:"id"` // the guest keeps it
 	Workdir string `json:"workdir"`
 	Git     *Git   `json:"git,omitempty"` // a History follows
 }
@@ -51,6 +52,7 @@ type Git struct {
 
 // Pack is the head of what the host asks a guest for; a Base follows.
 type Pack struct {
+	ID      string `json:"id,omitempty"` // whose base it is; empty: there is none
 	Workdir string `json:"workdir"`
 }
 
