@@ -141,13 +141,10 @@ func TestApply(t *testing.T) {
 	if err := apply.Apply(t.Context(), request(dir, before(), after())); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(after(), fix(read(t, dir))); diff != "" {
+	if diff := cmp.Diff(after(), read(t, dir)); diff != "" {
 		t.Errorf("after (-want +got)\n%s", diff)
 	}
 }
-
-// fix undoes what state cannot say.
-func fix(found tree) tree { return found }
 
 // A replaced file keeps its mode but for the executable bit.
 func TestModes(t *testing.T) {
@@ -194,7 +191,7 @@ func steps(t *testing.T) []string {
 // died ends an apply as kill -9 would: nothing of it runs any more.
 type died struct{}
 
-func killedAt(t *testing.T, dir string, count int, do func(step func(string) error)) (ended bool) {
+func killedAt(t *testing.T, count int, do func(step func(string) error)) (ended bool) {
 	t.Helper()
 	defer func() {
 		if got := recover(); got != nil {
@@ -225,7 +222,7 @@ func TestKilledAtEveryStep(t *testing.T) {
 	for i := range all {
 		dir := fresh(t)
 		r := request(dir, before(), after())
-		if killedAt(t, dir, i, func(step func(string) error) {
+		if killedAt(t, i, func(step func(string) error) {
 			r.Step = step
 			_ = apply.Apply(t.Context(), r)
 		}) {
@@ -325,7 +322,9 @@ func TestHostChangesMeanwhile(t *testing.T) {
 			dir := fresh(t)
 			var host tree
 			r := request(dir, before(), after())
+			moved := false
 			r.Step = func(name string) error {
+				moved = moved || strings.HasPrefix(name, "move aside")
 				if name != test.at {
 					return nil
 				}
@@ -334,6 +333,9 @@ func TestHostChangesMeanwhile(t *testing.T) {
 			err := apply.Apply(t.Context(), r)
 			if err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("Apply = %v, want %s", err, test.want)
+			}
+			if test.name == "before everything" && moved {
+				t.Error("it began although it could have known")
 			}
 			host = read(t, dir)
 			for name, text := range before() {
@@ -374,6 +376,32 @@ func TestRollbackOverwritesNothing(t *testing.T) {
 		t.Errorf("%q", found)
 	}
 	if err := os.Remove(filepath.Join(dir, "f")); err != nil {
+		t.Fatal(err)
+	}
+	if outcome, err := apply.Recover(dir); outcome != apply.RolledBack || err != nil {
+		t.Errorf("Recover = %q, %v", outcome, err)
+	}
+	if diff := cmp.Diff(tree{"f": "old\n"}, read(t, dir)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// A rollback that is killed after it gave a file its name back is ended by the next one.
+func TestRollbackIsKilled(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	write(t, dir, tree{"f": "old\n"})
+	killedAt(t, -1, func(func(string) error) {
+		r := request(dir, tree{"f": "old\n"}, tree{"f": "new\n"})
+		r.Step = func(name string) error {
+			if name == "put in place f" {
+				panic(died{})
+			}
+			return nil
+		}
+		_ = apply.Apply(t.Context(), r)
+	})
+	if err := os.Link(filepath.Join(dir, workspace.ApplyDir, "old/0"), filepath.Join(dir, "f")); err != nil {
 		t.Fatal(err)
 	}
 	if outcome, err := apply.Recover(dir); outcome != apply.RolledBack || err != nil {

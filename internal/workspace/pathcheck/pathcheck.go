@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"path"
-	"regexp"
 	"strings"
 
 	"golang.org/x/text/cases"
@@ -50,8 +49,12 @@ func Check(name string) error {
 	return nil
 }
 
-// shortGit is what Windows calls .git where a name has eight characters.
-var shortGit = regexp.MustCompile(`^git~[0-9]+$`)
+// shortGit reports whether a name is what Windows calls .git where it gives eight
+// characters. No regular expression: bottle-guest would compile it at every start.
+func shortGit(name string) bool {
+	number, ok := strings.CutPrefix(name, "git~")
+	return ok && number != "" && strings.Trim(number, "0123456789") == ""
+}
 
 // reserved refuses a component that some file system takes for .git or for ApplyDir. A
 // backslash separates on one of them, and a colon begins a stream's name.
@@ -59,7 +62,7 @@ func reserved(component string) error {
 	for part := range strings.SplitSeq(component, `\`) {
 		part, _, _ = strings.Cut(part, ":")
 		switch folded := strings.TrimRight(Fold(part), ". "); {
-		case folded == ".git" || shortGit.MatchString(folded):
+		case folded == ".git" || shortGit(folded):
 			return errors.New("git's own directory")
 		case folded == workspace.ApplyDir:
 			return errors.New("copy-out's own directory")
