@@ -62,7 +62,9 @@ func project(t *testing.T, many int) string {
 		write(fmt.Sprintf("many/%d/\xff%d\n", i%50, i), fmt.Sprintf("old %d\n", i))
 	}
 	for _, args := range [][]string{
-		{"init", "-q", "-b", "topic"}, {"add", "-A"}, {"-c", "user.name=a", "-c", "user.email=a@bottle.test", "commit", "-q", "-m", "the first"},
+		{"init", "-q", "-b", "topic"},
+		{"add", "-A"},
+		{"-c", "user.name=a", "-c", "user.email=a@bottle.test", "commit", "-q", "-m", "the first"},
 		{"remote", "add", "origin", "https://user:secret@git.bottle.test/x.git"},
 	} {
 		cmd := exec.CommandContext(t.Context(), "git", args...)

@@ -148,7 +148,7 @@ func (w *writer) file(name string, exec bool, content io.Reader) error {
 		return err
 	}
 	_, err = io.Copy(file, content)
-	if err = errors.Join(err, file.Close()); err != nil {
+	if err := errors.Join(err, file.Close()); err != nil {
 		return err
 	}
 	return w.own(name)

@@ -8,6 +8,7 @@ import (
 	"path"
 	"slices"
 	"strconv"
+	"strings"
 
 	"bottle.internal/internal/workspace"
 )
@@ -91,11 +92,12 @@ type KeptError struct {
 }
 
 func (e *KeptError) Error() string {
-	text := "could not put back, because something else took the place; the old files are in " + e.Dir + ":"
+	var text strings.Builder
+	text.WriteString("could not put back, because something else took the place; the old files are in " + e.Dir + ":")
 	for _, name := range e.Paths {
-		text += "\n  " + name.Show()
+		text.WriteString("\n  " + name.Show())
 	}
-	return text
+	return text.String()
 }
 
 // rollback puts everything back, last first. It goes by what it finds on the disk, so it can
@@ -134,16 +136,16 @@ func (j *job) takeAway(number string, op Op) error {
 	}
 	dir, base, err := j.parent(string(op.Path), nil)
 	if err != nil {
-		return nil //nolint:nilerr // its directory is not there: neither is it
+		return nil // its directory is not there: neither is it
 	}
 	defer j.leave(dir)
 	info, err := dir.Lstat(base)
 	if err != nil {
-		return nil //nolint:nilerr // it is not there
+		return nil // it is not there
 	}
 	if op.Before.Kind != workspace.Absent {
 		if _, err := j.old.Lstat(number); err != nil {
-			return nil //nolint:nilerr // what is there is the old one
+			return nil // what is there is the old one
 		}
 	}
 	staged, err := j.new.Lstat(number)
@@ -163,7 +165,7 @@ func (j *job) takeAway(number string, op Op) error {
 // putBack moves the old one back into its place.
 func (j *job) putBack(number string, op Op) error {
 	if _, err := j.old.Lstat(number); err != nil {
-		return nil //nolint:nilerr // it was never moved
+		return nil // it was never moved
 	}
 	dir, base, err := j.parent(string(op.Path), func(string) error { return nil })
 	if err != nil {

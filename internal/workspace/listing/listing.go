@@ -98,7 +98,8 @@ func Scan(ctx context.Context, dir string, options Options) (Listing, error) {
 		}
 		l.warnOfHistory()
 	}
-	return l, l.bounded(options.Limits)
+	err = l.bounded(options.Limits)
+	return l, err
 }
 
 func (l *Listing) take(j judge, name string) error {
@@ -148,7 +149,7 @@ func (j judge) judge(name string) (state workspace.State, why string, err error)
 		return state, "", err
 	}
 	if err := pathcheck.Check(name); err != nil {
-		return state, err.Error(), nil
+		return state, err.Error(), nil //nolint:nilerr // that is the reason
 	}
 	if why, err := j.secret(name, info); why != "" || err != nil {
 		return state, why, err

@@ -44,12 +44,27 @@ func TestCheckLink(t *testing.T) {
 	t.Parallel()
 	const out, absolute, git = "a link that leads out of the directory", "a link to an absolute path", "a link into git's own directory"
 	for _, test := range []struct{ name, target, want string }{
-		{"a", "b", ""}, {"a", "b/c", ""}, {"a", "./b", ""}, {"a/b", "../c", ""}, {"a/b/c", "../../d/e", ""}, {"a", "does/not/exist", ""}, {"a/b", "..", ""},
-		{"a", "", "a link to nothing"}, {"a", "b\x00", "a target that no file system takes"}, {"a", strings.Repeat("x", 4096), "a target that no file system takes"},
-		{"a", "/etc/passwd", absolute}, {"a", "..", out}, {"a", "../b", out}, {"a/b", "../../c", out}, {"a", "./../b", out},
+		{"a", "b", ""},
+		{"a", "b/c", ""},
+		{"a", "./b", ""},
+		{"a/b", "../c", ""},
+		{"a/b/c", "../../d/e", ""},
+		{"a", "does/not/exist", ""},
+		{"a/b", "..", ""},
+		{"a", "", "a link to nothing"},
+		{"a", "b\x00", "a target that no file system takes"},
+		{"a", strings.Repeat("x", 4096), "a target that no file system takes"},
+		{"a", "/etc/passwd", absolute},
+		{"a", "..", out},
+		{"a", "../b", out},
+		{"a/b", "../../c", out},
+		{"a", "./../b", out},
 		{"a", "b/../c", out}, // b may be a link itself
 		{"a", "b/../../c", out},
-		{"a", ".git", git}, {"a", ".git/hooks", git}, {"a/b", "../.GIT/config", git}, {"a", "b/git~1", git},
+		{"a", ".git", git},
+		{"a", ".git/hooks", git},
+		{"a/b", "../.GIT/config", git},
+		{"a", "b/git~1", git},
 	} {
 		if got := text(pathcheck.CheckLink(test.name, test.target)); got != test.want {
 			t.Errorf("%q -> %q: %q, want %q", test.name, test.target, got, test.want)
@@ -60,7 +75,10 @@ func TestCheckLink(t *testing.T) {
 func TestTree(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ kept, added, want string }{
-		{"a", "b", ""}, {"a/b", "a/c", ""}, {"a", "a", ""}, {"a/b/c", "a/x/y", ""},
+		{"a", "b", ""},
+		{"a/b", "a/c", ""},
+		{"a", "a", ""},
+		{"a/b/c", "a/x/y", ""},
 		{"README", "readme", "README is the same name on some file systems"},
 		{"Dir/a", "dir/b", "Dir is the same name on some file systems"},
 		{"x/Dir/a", "x/dir", "x/Dir is the same name on some file systems"},

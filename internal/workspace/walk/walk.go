@@ -126,7 +126,7 @@ func KindName(mode fs.FileMode) string {
 func readIgnore(root *os.Root, dir string) ([]gitignore.Pattern, error) {
 	name := path.Join(dir, ".gitignore")
 	if info, err := root.Lstat(name); err != nil || !info.Mode().IsRegular() {
-		return nil, nil //nolint:nilerr // most directories have none
+		return nil, nil // most directories have none
 	}
 	file, err := root.Open(name)
 	if err != nil {

@@ -9,6 +9,7 @@ package wire
 
 import (
 	"archive/tar"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -74,7 +75,8 @@ func NewWriter(w io.Writer, head any) (*Writer, error) {
 		return nil, fmt.Errorf("writing the head: %w", err)
 	}
 	out := &Writer{tar.NewWriter(w)}
-	return out, out.record(Head, int64(len(text)), 0o644, strings.NewReader(string(text)))
+	err = out.record(Head, int64(len(text)), 0o644, bytes.NewReader(text))
+	return out, err
 }
 
 // File sends a file; r gives exactly size bytes.
