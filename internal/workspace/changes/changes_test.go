@@ -244,6 +244,7 @@ not shown: 2 B -> 3 B
 func TestLongText(t *testing.T) {
 	t.Parallel()
 	guest := tree{"big": strings.Repeat("line\n", 1000), "wide": strings.Repeat("w", 2000) + "\n", "huge": strings.Repeat("x", 2<<20)}
+	guest["z/.envrc"] = "after a hundred others\n"
 	for i := range 100 {
 		guest[fmt.Sprintf("n%03d", i)] = "n\n"
 	}
@@ -260,6 +261,9 @@ func TestLongText(t *testing.T) {
 		if !strings.Contains(short.String(), want) || strings.Contains(full.String(), want) {
 			t.Errorf("%q: short %v, full %v", want, strings.Contains(short.String(), want), strings.Contains(full.String(), want))
 		}
+	}
+	if !strings.Contains(short.String(), " | new 1 + [ASKS AGAIN: .envrc]\n") {
+		t.Error("what asks again is hidden by what does not")
 	}
 	if lines := strings.Count(short.String(), "\n"); lines > 480 {
 		t.Errorf("%d lines", lines)

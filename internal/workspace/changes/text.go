@@ -20,6 +20,7 @@ const (
 	maxLine   = 500
 	maxLines  = 400 // of the whole diff, without full
 	maxRows   = 60  // of the statistics, without full
+	maxMarked = 300 // of them that are refused, a conflict, or ask again: these come beside
 	statWidth = 40
 )
 
@@ -79,21 +80,23 @@ func (s *Set) unified(c *Change) string {
 
 // Stat writes a line for each change, as git diff --stat does, and a sum.
 func (s *Set) Stat(w io.Writer, full bool) {
-	rows, biggest := s.Changes, 1
-	if !full {
-		rows = rows[:min(len(rows), maxRows)]
-	}
-	for _, c := range rows {
+	biggest := 1
+	for _, c := range s.Changes {
 		biggest = max(biggest, c.Added+c.Removed)
 	}
-	added, removed := 0, 0
-	for i, c := range s.Changes {
+	added, removed, hidden := 0, 0, 0
+	left := map[bool]int{false: maxRows, true: maxMarked}
+	for _, c := range s.Changes {
 		added, removed = added+c.Added, removed+c.Removed
-		if i < len(rows) {
-			fmt.Fprintf(w, " %-40s | %s%s\n", c.Path.Show(), c.amount(biggest), c.marks())
+		// Many harmless changes must not hide the ones that matter.
+		marked := c.Sensitive != "" || c.Conflict != "" || c.Refused != ""
+		if left[marked]--; left[marked] < 0 && !full {
+			hidden++
+			continue
 		}
+		fmt.Fprintf(w, " %-40s | %s%s\n", c.Path.Show(), c.amount(biggest), c.marks())
 	}
-	if hidden := len(s.Changes) - len(rows); hidden > 0 {
+	if hidden > 0 {
 		fmt.Fprintf(w, " ... and %d more (--full shows them)\n", hidden)
 	}
 	fmt.Fprintf(w, " %d changed, %d lines added, %d removed\n", len(s.Changes), added, removed)
