@@ -60,6 +60,7 @@ func TestCheckLink(t *testing.T) {
 		{"a/b", "../../c", out},
 		{"a", "./../b", out},
 		{"a", "b/../c", out}, // b may be a link itself
+		{"x/y/a", "b/../c", out},
 		{"a", "b/../../c", out},
 		{"a", ".git", git},
 		{"a", ".git/hooks", git},
