@@ -29,6 +29,8 @@ type PlanRequest struct {
 	TrustCwd bool           // agents from ./bottle.toml are wanted
 	Asks     bool           // a person will be asked for a yes
 	Identity names.Identity // of a bottle that exists; empty: a new one
+	// Workspace is what is copied in; nil: nothing.
+	Workspace *WorkspaceRequest
 }
 
 // Plan resolves a request. It builds our own programs, but no image.
@@ -52,7 +54,12 @@ func (a *App) Plan(ctx context.Context, request PlanRequest) (plan.Plan, error) 
 		return plan.Plan{}, err
 	}
 	facts.TTY = request.Asks
-	return plan.Resolve(set, want, facts)
+	p, err := plan.Resolve(set, want, facts)
+	if err != nil || request.Workspace == nil {
+		return p, err
+	}
+	p.Workspace, err = a.planWorkspace(ctx, *request.Workspace)
+	return p, err
 }
 
 // manifest reads the user's manifest and the working directory's.

@@ -49,12 +49,13 @@ func (a *App) PlanResume(ctx context.Context, request ResumeRequest) (Resumption
 	if err != nil {
 		return Resumption{}, err
 	}
-	resumption := Resumption{Plan: p, Fresh: request.Fresh}
 	old, err := storedPlan(instance)
+	p.Workspace = old.Workspace // not of the manifest: of the first start
+	resumption := Resumption{Plan: p, Fresh: request.Fresh}
 	if err != nil {
 		resumption.Notes = append(resumption.Notes, err.Error())
 	} else {
-		resumption.Notes = append(resumption.Notes, changes(old, p)...)
+		resumption.Notes = append(resumption.Notes, whatChanged(old, p)...)
 	}
 	if request.Fresh {
 		resumption.Notes = append(resumption.Notes, "the machine is made anew from today's image: what its disk holds is lost")
@@ -66,8 +67,8 @@ func (a *App) PlanResume(ctx context.Context, request ResumeRequest) (Resumption
 	return resumption, sameMachine(old, p)
 }
 
-// changes says what differs between the plan that a bottle ran by and the new one.
-func changes(old, now plan.Plan) []string {
+// whatChanged says what differs between the plan that a bottle ran by and the new one.
+func whatChanged(old, now plan.Plan) []string {
 	changed := plan.Diff(old, now)
 	if changed.Empty() {
 		return nil

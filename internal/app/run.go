@@ -27,16 +27,32 @@ type End struct {
 	Receipt string
 }
 
+// Ending says what becomes of a bottle when its agent ends.
+type Ending struct {
+	Rule KeepRule
+	// Finish is done after the agent, while the machine still runs; nil: nothing. If it
+	// fails, the bottle is kept: what the agent did would be lost.
+	Finish func(context.Context) error
+	// Holds says that the bottle has a workspace of the host's. Without a Finish that
+	// brings it back, the bottle is kept then.
+	Holds bool
+}
+
 // RunAndClose runs the agent of a started bottle and takes the bottle down. It is kept if
-// the rule says so, or who stopped it (see [App.Stop]). An error is of the agent's run, or
-// of the teardown, or of both.
-func (a *App) RunAndClose(ctx context.Context, bottle *launch.Bottle, attach Attach, rule KeepRule) (End, error) {
+// the ending says so, or who stopped it (see [App.Stop]). An error is of the agent's run, of
+// the finish, or of the teardown, or of all of them.
+func (a *App) RunAndClose(ctx context.Context, bottle *launch.Bottle, attach Attach, ending Ending) (End, error) {
 	code, runErr := attach(ctx, bottle.Run)
 	var end End
+	var finishErr error
 	if runErr == nil {
 		end.Exit = &code
+		if ending.Finish != nil {
+			finishErr = ending.Finish(ctx)
+		}
 	}
-	end.Kept = keeps(rule, bottle.Wish(), runErr == nil && code == 0)
+	finished := runErr == nil && code == 0 && (ending.Finish != nil || !ending.Holds)
+	end.Kept = finishErr != nil || keeps(ending.Rule, bottle.Wish(), finished)
 	var closeErr error
 	if ctx = context.WithoutCancel(ctx); end.Kept {
 		closeErr = bottle.Keep(ctx, end.Exit)
@@ -44,7 +60,7 @@ func (a *App) RunAndClose(ctx context.Context, bottle *launch.Bottle, attach Att
 		closeErr = bottle.Close(ctx)
 	}
 	end.Receipt = bottle.Receipt()
-	return end, errors.Join(runErr, closeErr)
+	return end, errors.Join(runErr, finishErr, closeErr)
 }
 
 // keeps decides what becomes of a bottle: its own rule comes before who stops it, who comes

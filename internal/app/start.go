@@ -78,7 +78,7 @@ func (a *App) deps(ctx context.Context, p plan.Plan, client *smolvm.Client) (dep
 				Path: packed.Path, Archive: packed.Via == imagepack.ViaArchive, Image: packed.ImageDigest, SHA256: packed.SHA256,
 			}, err
 		},
-		Program: a.guestProgram, Observe: a.config.Observe,
+		Program: a.guestProgram, Fill: a.fill(p), Observe: a.config.Observe,
 	}, closeSkills, nil
 }
 

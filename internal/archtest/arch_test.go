@@ -54,6 +54,17 @@ func mayImport() map[string][]string {
 		"internal/sshagent":     {"internal/secret"},
 		"internal/ca":           {"internal/firewall/hostname", "internal/secret"},
 
+		// copy-in and copy-out: the guest's half knows the stream and the walk, not the host's
+		"internal/guest/carry":         {"internal/execx", "internal/guest", "internal/workspace", "internal/workspace/walk", "internal/workspace/wire"},
+		"internal/workspace":           {"internal/event"},
+		"internal/workspace/pathcheck": {"internal/workspace"},
+		"internal/workspace/wire":      {"internal/workspace", "internal/workspace/pathcheck"},
+		"internal/workspace/listing":   {"internal/event", "internal/execx", "internal/workspace", "internal/workspace/pathcheck", "internal/workspace/walk"},
+		"internal/workspace/staging":   {"internal/workspace", "internal/workspace/wire"},
+		"internal/workspace/walk":      {"internal/workspace", "internal/workspace/pathcheck"},
+		"internal/workspace/changes":   {"internal/event", "internal/workspace", "internal/workspace/pathcheck", "internal/workspace/staging"},
+		"internal/workspace/apply":     {"internal/workspace", "internal/workspace/pathcheck"},
+
 		// what runs in the bundle: a daemon knows its channel and what it decides with
 		"internal/canary":        {"internal/egress/needle", "internal/secret"},
 		"internal/daemons":       {},
@@ -104,6 +115,11 @@ func neverReach() map[string][]string {
 		"internal/boundedlisten": effects,
 		"internal/printable":     effects,
 		"internal/overseer":      {"github.com/moby/moby/client"},
+		// No program runs on what a guest sent: not git, not diff, not tar.
+		"internal/workspace/wire":    effects,
+		"internal/workspace/staging": effects,
+		"internal/workspace/changes": effects,
+		"internal/workspace/apply":   effects,
 		// These three have nothing to start: who takes one over finds no way to a program.
 		"internal/gate":   {"os/exec"},
 		"internal/egress": {"os/exec"},

@@ -74,8 +74,8 @@ func (s *session) again(flag string) string {
 func commands() []command {
 	return []command{
 		startCommand(), resumeCommand(), execCommand(), shellCommand(), listCommand(), logsCommand(), inspectCommand(), stopCommand(), cleanupCommand(),
-		verifyCommand(), superviseCommand(), auditCommand(), planCommand(), whyCommand(), imagesCommand(), baseCommand(), setupCommand(), doctorCommand(),
-		cleanCommand(), completionCommand(), manCommand(), versionCommand(),
+		copyOutCommand(), verifyCommand(), superviseCommand(), auditCommand(), planCommand(), whyCommand(),
+		imagesCommand(), baseCommand(), setupCommand(), doctorCommand(), cleanCommand(), completionCommand(), manCommand(), versionCommand(),
 	}
 }
 

@@ -48,15 +48,15 @@ A machine that cannot go on is made anew with --fresh: its disk is lost.
 				if err != nil {
 					return err
 				}
-				return s.runAndClose(ctx, bottle, app.KeepUnfinished)
+				return s.runAndClose(ctx, bottle, app.Ending{Rule: app.KeepUnfinished, Finish: s.finish(resumption.Plan, copyOutOptions{yes: *yes, format: formatText}), Holds: resumption.Plan.Workspace != nil})
 			}
 		},
 	}
 }
 
 // runAndClose runs the agent on this session's streams, and tells what became of it.
-func (s *session) runAndClose(ctx context.Context, bottle *launch.Bottle, rule app.KeepRule) error {
-	end, err := s.app.RunAndClose(ctx, bottle, s.attached, rule)
+func (s *session) runAndClose(ctx context.Context, bottle *launch.Bottle, ending app.Ending) error {
+	end, err := s.app.RunAndClose(ctx, bottle, s.attached, ending)
 	fmt.Fprint(s.Stderr, end.Receipt)
 	if end.Exit != nil {
 		err = errors.Join(exitWith(*end.Exit), err)

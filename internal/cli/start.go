@@ -23,6 +23,7 @@ built or started before the answer. Without a terminal give --yes.
   bottle start demo
   bottle start demo --dry-run --format=json
   bottle start demo --yes </dev/null
+  bottle start claude --copy-in . --copy-out
 
 It exits with the agent's exit code. If that is 0 everything is removed; after any other
 end the machine's disk is kept for "bottle resume", unless --rm is given.`,
@@ -34,12 +35,16 @@ end the machine's disk is kept for "bottle resume", unless --rm is given.`,
 			dryRun := flags.Bool("dry-run", false, "print the preflight (or the plan, as JSON) and stop")
 			flags.BoolVar(&request.TrustCwd, "trust-cwd", false, "allow agents from ./bottle.toml without asking")
 			format := formatFlag(flags)
+			carried := workspaceFlags(flags)
 			return func(ctx context.Context, s *session) error {
 				agent, err := s.agent()
 				if err != nil {
 					return err
 				}
 				request.Agent = agent
+				if request.Workspace, err = carried.request(s, *yes || *dryRun); err != nil {
+					return err
+				}
 				request.Asks = !*yes && s.interactive()
 				p, err := s.app.Plan(ctx, request)
 				if err != nil {
@@ -51,7 +56,7 @@ end the machine's disk is kept for "bottle resume", unless --rm is given.`,
 				if err := s.preflight(ctx, p, *yes); err != nil {
 					return err
 				}
-				return s.start(ctx, p, *rm)
+				return s.start(ctx, p, app.Ending{Rule: keepRule(*rm), Finish: s.finish(p, carried.copyOutOptions(*yes)), Holds: p.Workspace != nil})
 			}
 		},
 	}
@@ -106,16 +111,27 @@ func readLine(ctx context.Context, s *session) (string, error) {
 	return strings.TrimSpace(line), nil
 }
 
-func (s *session) start(ctx context.Context, p plan.Plan, rm bool) error {
+func (s *session) start(ctx context.Context, p plan.Plan, ending app.Ending) error {
 	bottle, err := s.app.Start(ctx, p)
 	if err != nil {
 		return err
 	}
-	rule := app.KeepUnfinished
+	return s.runAndClose(ctx, bottle, ending)
+}
+
+func keepRule(rm bool) app.KeepRule {
 	if rm {
-		rule = app.KeepNever
+		return app.KeepNever
 	}
-	return s.runAndClose(ctx, bottle, rule)
+	return app.KeepUnfinished
+}
+
+// finish copies the workspace out at the end, where that was asked for.
+func (s *session) finish(p plan.Plan, out copyOutOptions) func(context.Context) error {
+	if p.Workspace == nil || !p.Workspace.CopyOut {
+		return nil
+	}
+	return func(ctx context.Context) error { return s.copyOut(ctx, p.Identity, "", out) }
 }
 
 func planCommand() command {

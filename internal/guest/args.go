@@ -41,6 +41,12 @@ func WinsizeArgs(session string, rows, cols uint16) []string {
 // ServeArgs is the root workload of the machine.
 func ServeArgs() []string { return []string{Program, "serve"} }
 
+// UnpackArgs is the command line in the guest that receives the workspace, as root.
+func UnpackArgs() []string { return []string{Program, "unpack"} }
+
+// PackArgs is the command line in the guest that sends what changed, as root.
+func PackArgs() []string { return []string{Program, "pack"} }
+
 func decimal(n uint16) string { return strconv.Itoa(int(n)) }
 
 // ProvisionArgs is the command line in the guest that proves the way to a port and then

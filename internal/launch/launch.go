@@ -61,6 +61,7 @@ type Deps struct {
 	Skills   map[string]fs.FS                        // the directories of the plan's skills
 	Prompt   []byte                                  // the prompt's text, wherever it came from
 	Program  func(context.Context) ([]byte, error)   // bottle-guest, for a guest that is resumed
+	Fill     func(context.Context, Runner) error     // copies the plan's workspace in
 	Secrets  Secrets
 	Audit    Audit
 	// Targets opens what no guest may reach; the launch closes it.
@@ -158,6 +159,9 @@ func (b *Bottle) launch(ctx context.Context) error {
 		return err
 	}
 	b.did("the files in the guest")
+	if err := b.fill(ctx); err != nil {
+		return err
+	}
 	if err := b.begun(ctx); err != nil {
 		return err
 	}

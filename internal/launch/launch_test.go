@@ -27,6 +27,8 @@ func effects() map[string]string {
 		"start":    "starting the machine: injected failure",
 		"bundle":   "injected failure",
 		"files":    "provisioning: the guest reported no exit code: injected failure",
+
+		"workspace": "injected failure",
 	}
 }
 
@@ -104,7 +106,7 @@ func TestStartInItsOrder(t *testing.T) {
 	}
 	calls := w.called()
 	at := func(name string) int { return slices.Index(calls, name) }
-	if !slices.IsSorted([]int{at("artifact"), at("create"), at("start"), at("health"), at("files")}) ||
+	if !slices.IsSorted([]int{at("artifact"), at("create"), at("start"), at("health"), at("files"), at("workspace")}) ||
 		at("bundle") < 0 || at("bundle") > at("health") {
 		t.Errorf("calls %v: the firewall is proved after machine and bundle, and before anything goes in", calls)
 	}

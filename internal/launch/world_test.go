@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -109,6 +110,8 @@ func demoPlan() plan.Plan {
 		Firewall: plan.Firewall{Engine: "builtin", Hosts: []plan.Host{{Host: "echo.bottle.test", Port: 443, Scheme: "https", Private: true, Mode: "plain"}}},
 		Echo:     []string{"echo.bottle.test", "unlisted.bottle.test"},
 		Labels:   map[string]string{"bottle.identity": "demo-aaaaa"},
+
+		Workspace: &plan.Workspace{Dir: "/home/me/project"},
 	}
 }
 
@@ -124,6 +127,7 @@ func (w *world) deps() launch.Deps {
 		},
 		Values:  map[string]secret.Value{"FROM_HOST": secret.New(envValue), "ASKED": secret.New(answerValue)},
 		Prompt:  []byte(prompt),
+		Fill:    w.fill,
 		Secrets: w.secrets,
 		Audit:   w.audit,
 		Program: func(context.Context) ([]byte, error) { return []byte("\x7fELF fresh"), nil },
@@ -132,6 +136,18 @@ func (w *world) deps() launch.Deps {
 		Release: func() error { return w.undoStep(context.Background(), "release", "") },
 		Events:  event.Discard(), PID: os.Getpid(), Now: time.Now,
 	}
+}
+
+// fill copies a workspace by one program in the machine.
+func (w *world) fill(ctx context.Context, run launch.Runner) error {
+	if err := w.step(ctx, "workspace"); err != nil {
+		return err
+	}
+	code, err := run(ctx, launch.Command{Argv: []string{"unpack"}, Workdir: "/", Root: true}, launch.Stdio{Stdout: io.Discard, Stderr: io.Discard})
+	if code != 0 || err != nil {
+		w.t.Errorf("unpack = %d, %v", code, err)
+	}
+	return nil
 }
 
 func (w *world) start(ctx context.Context) (*launch.Bottle, error) {

@@ -76,7 +76,8 @@ const (
 
 // ignored are the fields that are no difference, and why.
 func ignored() map[string]string {
-	return map[string]string{
+	const copied = "what was copied in at the start is not of the manifest"
+	list := map[string]string{
 		"Prompt.Guest": "where the prompt goes is the template's", "Prompt.Copy": "where the prompt goes is the template's",
 		"VM.Name": "it follows from the identity", "VM.Note": "it follows from the tool",
 		"Daemons": "they follow from routes, remotes and supervise", "Ports[].Daemon": "as the daemons", "Ports[].Guest": "as the daemons",
@@ -86,6 +87,10 @@ func ignored() map[string]string {
 		"Firewall.Bottle": "a place", "Git.Bottle": "a place",
 		"Labels": "they follow from the identity", "Warnings": "words about the rest",
 	}
+	for _, name := range fields(reflect.TypeFor[plan.Workspace](), "Workspace.") {
+		list[name] = copied
+	}
+	return list
 }
 
 func differences() map[string]difference {

@@ -73,9 +73,10 @@ type Plan struct {
 	// the human. Only template demo has any, and only echo names.
 	DemoApproves []string `json:"demo_approves,omitempty"`
 	// At says where the bottle itself, and what is a single value of it, was written.
-	At       map[string]string `json:"at"`
-	Labels   map[string]string `json:"labels"`
-	Warnings []string          `json:"warnings"`
+	At        map[string]string `json:"at"`
+	Labels    map[string]string `json:"labels"`
+	Warnings  []string          `json:"warnings"`
+	Workspace *Workspace        `json:"workspace,omitempty"`
 }
 
 // Manifest says where the agent was defined.

@@ -22,6 +22,7 @@ func (p Plan) Preflight() string {
 	t.add("bottle", p.Bottle)
 	t.add("command", quoteCommand(p.Command))
 	t.add("workdir", p.Workdir)
+	t.add("workspace", p.workspaceTexts()...)
 	t.add("prompt", p.promptText())
 	t.add("skills", orNone(strings.Join(p.skillNames(), ", ")))
 	t.add("env", p.envTexts()...)

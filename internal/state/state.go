@@ -18,6 +18,9 @@
 //	approved.json  approvals that hold after a resume too
 //	wish         what `bottle stop` wants of the owner: [Wish]
 //	alarm.json   a fake credential of this launch was seen
+//	workspace.json  where the workspace came from (internal/workspace)
+//	workspace.base  what went in: a line for each path
+//	copy-out-*/  what a guest sent, while somebody looks at it
 package state
 
 import (
@@ -49,6 +52,9 @@ const (
 	ApprovedFile = "approved.json"
 	WishFile     = "wish"
 	AlarmFile    = "alarm.json"
+
+	WorkspaceFile = "workspace.json"
+	WorkspaceBase = "workspace.base"
 )
 
 // AuditDir is below the root and outlives every bottle: their audit logs, and the key that

@@ -9,6 +9,7 @@
 //   - winsize: resizes the terminal of a running exec session.
 //   - provision: proves that the daemon behind a port answers, and then receives what
 //     goes into the machine.
+//   - unpack, pack: receive the workspace and send what the agent changed in it.
 //   - health: asks the daemon behind a port whether it is well, for people.
 //
 // The environment of a command comes from a root-only file, never from a command
@@ -43,6 +44,8 @@ const usage = `usage:
   bottle-guest winsize SESSION ROWS COLS
   bottle-guest provision --nonce N PORT < PROBES-AND-ARCHIVE
   bottle-guest probe --nonce N PORT < PROBES
+  bottle-guest unpack < STREAM
+  bottle-guest pack < REQUEST > STREAM
   bottle-guest health PORT
 `
 
@@ -102,6 +105,10 @@ func run(args []string, m machine, stderr io.Writer) int {
 		code, err = provisionCommand(args, m, stderr)
 	case "probe":
 		err = probeCommand(args, m)
+	case "unpack":
+		err = unpackCommand(args)
+	case "pack":
+		err = packCommand(args)
 	case "health":
 		err = health(args, m.patience)
 	case "":
