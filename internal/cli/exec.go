@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 
 	"github.com/spf13/pflag"
@@ -20,6 +21,7 @@ Its exit code is passed on.
 		setup: func(flags *pflag.FlagSet) func(context.Context, *session) error {
 			root := flags.Bool("root", false, "run as root of the guest")
 			tty := flags.BoolP("tty", "t", false, "give the command a terminal")
+			raw := rawFlag(flags)
 			return func(ctx context.Context, s *session) error {
 				if len(s.args) < 2 {
 					return &usageError{text: "which bottle, and which command?", hints: []string{"bottle exec IDENTITY -- COMMAND", "bottle list"}}
@@ -34,7 +36,7 @@ Its exit code is passed on.
 				if *tty && !s.interactive() {
 					return &usageError{text: "there is no terminal here to pass on: leave out --tty"}
 				}
-				return s.exec(ctx, launch.Command{Argv: command, Root: *root}, *tty)
+				return s.exec(ctx, launch.Command{Argv: command, Root: *root}, *tty, *raw)
 			}
 		},
 	}
@@ -46,35 +48,32 @@ func shellCommand() command {
 		summary: "open a shell in a running bottle",
 		setup: func(flags *pflag.FlagSet) func(context.Context, *session) error {
 			root := flags.Bool("root", false, "open it as root of the guest")
+			raw := rawFlag(flags)
 			return func(ctx context.Context, s *session) error {
 				if _, err := s.one("bottle"); err != nil {
 					return err
 				}
-				return s.exec(ctx, launch.Command{Argv: []string{"/bin/bash"}, Root: *root}, s.interactive())
+				return s.exec(ctx, launch.Command{Argv: []string{"/bin/bash"}, Root: *root}, s.interactive(), *raw)
 			}
 		},
 	}
 }
 
-func (s *session) exec(ctx context.Context, command launch.Command, tty bool) error {
+func (s *session) exec(ctx context.Context, command launch.Command, tty, raw bool) error {
 	identity := s.args[0]
 	run := func(ctx context.Context, stdio launch.Stdio) (int, error) {
 		return s.app.Exec(ctx, identity, command, stdio)
 	}
-	if tty {
-		code, err := s.attached(ctx, run)
-		if err != nil {
-			return err
+	if !tty {
+		stdout, stderr, reset := s.screen(raw)
+		defer reset()
+		stdio := launch.Stdio{Stdout: stdout, Stderr: stderr}
+		if s.Stdin != nil {
+			stdio.Stdin = s.Stdin
 		}
-		return exitWith(code)
+		code, err := run(ctx, stdio)
+		return cmp.Or(err, exitWith(code))
 	}
-	stdio := launch.Stdio{Stdout: s.Stdout, Stderr: s.Stderr}
-	if s.Stdin != nil {
-		stdio.Stdin = s.Stdin
-	}
-	code, err := run(ctx, stdio)
-	if err != nil {
-		return err
-	}
-	return exitWith(code)
+	code, err := s.attached(ctx, raw, run)
+	return cmp.Or(err, exitWith(code))
 }

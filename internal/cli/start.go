@@ -30,6 +30,7 @@ It exits with the agent's exit code.`,
 			var request app.PlanRequest
 			yes := flags.BoolP("yes", "y", false, "do not ask")
 			dryRun := flags.Bool("dry-run", false, "print the preflight (or the plan, as JSON) and stop")
+			raw := rawFlag(flags)
 			flags.BoolVar(&request.TrustCwd, "trust-cwd", false, "allow agents from ./bottle.toml without asking")
 			format := formatFlag(flags)
 			return func(ctx context.Context, s *session) error {
@@ -49,7 +50,7 @@ It exits with the agent's exit code.`,
 				if err := s.preflight(ctx, p, *yes); err != nil {
 					return err
 				}
-				return s.start(ctx, p)
+				return s.start(ctx, p, *raw)
 			}
 		},
 	}
@@ -102,12 +103,12 @@ func readLine(ctx context.Context, s *session) (string, error) {
 	return strings.TrimSpace(line), nil
 }
 
-func (s *session) start(ctx context.Context, p plan.Plan) error {
+func (s *session) start(ctx context.Context, p plan.Plan, raw bool) error {
 	bottle, err := s.app.Start(ctx, p)
 	if err != nil {
 		return err
 	}
-	code, runErr := s.attached(ctx, func(ctx context.Context, stdio launch.Stdio) (int, error) {
+	code, runErr := s.attached(ctx, raw, func(ctx context.Context, stdio launch.Stdio) (int, error) {
 		return bottle.Run(ctx, stdio)
 	})
 	closeErr := bottle.Close(context.WithoutCancel(ctx))

@@ -84,10 +84,13 @@ func untilDone[T any](ctx context.Context, read func() (T, error)) (T, error) {
 	}
 }
 
-// attached runs do with the session's streams. On a terminal it passes the size on,
-// first and whenever it changes, and puts the terminal back as it was.
-func (s *session) attached(ctx context.Context, do func(context.Context, launch.Stdio) (int, error)) (int, error) {
-	stdio := launch.Stdio{Stdout: s.Stdout, Stderr: s.Stderr}
+// attached runs do with the session's streams, filtered unless raw. On a terminal it
+// passes the size on, first and whenever it changes, and puts the terminal back as it was.
+func (s *session) attached(ctx context.Context, raw bool, do func(context.Context, launch.Stdio) (int, error)) (int, error) {
+	var stdio launch.Stdio
+	var reset func()
+	stdio.Stdout, stdio.Stderr, reset = s.screen(raw)
+	defer reset()
 	if !s.interactive() {
 		if s.Stdin != nil {
 			stdio.Stdin = s.Stdin

@@ -13,6 +13,9 @@
 //	lock         held by the owner
 //	sockets/     one unix socket per guest port (or elsewhere, see [Instance.SocketDir])
 //	bundle.log   what the bundle's daemons printed
+//	agent.jsonl  what the agent printed, line by line
+//	owner.log    what the owner of a detached bottle had to say
+//	attach.sock  where that owner can be reached (or in its socket directory)
 //	supervise/   what the agent asked for and what was decided (internal/proposal)
 //	approved.json  approvals that hold after a resume too
 package state
@@ -36,6 +39,10 @@ const (
 	LockFile   = "lock"
 	SocketDir  = "sockets"
 	BundleLog  = "bundle.log"
+	AgentLog   = "agent.jsonl"
+	OwnerLog   = "owner.log"
+
+	AttachSocket = "attach.sock"
 
 	SuperviseDir = "supervise"
 	ApprovedFile = "approved.json"

@@ -10,10 +10,12 @@ import (
 type Filter struct {
 	w     io.Writer
 	raw   bool
+	quiet bool // asks the terminal nothing
 	out   []byte
 	p     parser
 	modes modes
 	asked bool
+	used  bool // since the last reset
 }
 
 // New makes a filter in front of a terminal.
@@ -22,9 +24,13 @@ func New(w io.Writer) *Filter { return &Filter{w: w} }
 // NewRaw passes everything on as it is, and still knows what Close has to reset.
 func NewRaw(w io.Writer) *Filter { return &Filter{w: w, raw: true} }
 
+// NewQuiet makes a filter that drops the questions to a terminal too: for output that was
+// shown, and answered, before.
+func NewQuiet(w io.Writer) *Filter { return &Filter{w: w, quiet: true} }
+
 // Write implements [io.Writer].
 func (f *Filter) Write(p []byte) (int, error) {
-	f.out = f.out[:0]
+	f.out, f.used = f.out[:0], f.used || len(p) > 0
 	f.p.feed(f, p)
 	out := f.out
 	if f.raw {
@@ -39,9 +45,13 @@ func (f *Filter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Close ends what is incomplete and resets what was switched on. It does not close the
-// terminal, and the filter can be used again.
+// Close ends what is incomplete and resets what was switched on, if anything was written.
+// It does not close the terminal, and the filter can be used again.
 func (f *Filter) Close() error {
+	if !f.used {
+		return nil
+	}
+	f.used = false
 	f.out = f.out[:0]
 	f.p.end(f)
 	if f.raw {
@@ -99,7 +109,12 @@ func (f *Filter) csi(seq []byte) {
 		return
 	}
 	f.modes.csi(s)
-	f.asked = f.asked || slices.Contains(strings.Fields(answers), s.key())
+	if slices.Contains(strings.Fields(answers), s.key()) {
+		if f.quiet {
+			return
+		}
+		f.asked = true
+	}
 	f.out = append(f.out, s.bytes()...)
 }
 

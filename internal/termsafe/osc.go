@@ -30,7 +30,7 @@ func title(text string) (string, bool) {
 		_, size := utf8.DecodeLastRuneInString(text)
 		text = text[:len(text)-size]
 	}
-	return titleMark + text, true
+	return titleMark + strings.TrimPrefix(text, titleMark), true
 }
 
 // link makes a hyperlink of an OSC 8's parameters and address. What is no plain web address

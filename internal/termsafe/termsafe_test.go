@@ -119,7 +119,6 @@ const always = "\x0f\x1b[0m"
 func TestReset(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ name, in, want string }{
-		{"nothing", "", ""},
 		{"colours only", "\x1b[31m", ""},
 		{"a whole screen program", "\x1b[?1049h\x1b[?25l\x1b[?1000;1006h\x1b[?2004h\x1b[?1h\x1b=\x1b[2;10r\x1b[5 q\x1b(0\x1b]0;t\x07",
 			"\x1b[?1l\x1b[?1000l\x1b[?1006l\x1b[?2004l\x1b[?25h\x1b[?1049l\x1b7\x1b[r\x1b8\x1b>\x1b[0 q\x1b(B\x1b)B\x1b[23;0t"},
@@ -143,7 +142,7 @@ func TestReset(t *testing.T) {
 			t.Errorf("%s: %q, want %q", test.name, out.String(), want)
 		}
 		out.Reset()
-		if err := filter.Close(); err != nil || out.String() != always {
+		if err := filter.Close(); err != nil || out.Len() > 0 {
 			t.Errorf("%s: a second reset is %q", test.name, out.String())
 		}
 	}
