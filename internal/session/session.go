@@ -192,7 +192,7 @@ func (s *Session) enter(v *viewer) error {
 	if s.ended != nil {
 		v.finish(*s.ended)
 	}
-	s.resize(true)
+	s.resize(v.rows > 0)
 	return nil
 }
 

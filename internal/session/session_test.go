@@ -246,10 +246,10 @@ func TestSeveralViewers(t *testing.T) {
 		t.Errorf("with both: %v", size)
 	}
 	reader := b.attach(t.Context(), 5, 5, true)
-	plain := b.attach(t.Context(), 0, 0, false)
-	for range 4 { // two redraws for the two who came
-		b.size()
+	if nudge, size := b.size(), b.size(); nudge != (launch.Size{Rows: 49, Cols: 80}) || size != (launch.Size{Rows: 50, Cols: 80}) {
+		t.Errorf("redraw by %v, %v", nudge, size)
 	}
+	plain := b.attach(t.Context(), 0, 0, false) // has no screen to draw
 	b.prints("hello")
 	for _, p := range []*person{big, small, reader, plain} {
 		p.sees("hello")
@@ -367,9 +367,9 @@ func TestRefusals(t *testing.T) {
 	} {
 		conn := dial(t, b.socket)
 		send(t, conn, test.kind[0], test.payload)
-		answer, err := io.ReadAll(conn)
-		if err != nil || len(answer) < 5 || answer[0] != 'e' || string(answer[5:]) != test.want {
-			t.Errorf("%s %s: %q, %v", test.kind, test.payload, answer, err)
+		answer, _ := io.ReadAll(conn) // the end may be a reset: not all that was sent was read
+		if len(answer) < 5 || answer[0] != 'e' || string(answer[5:]) != test.want {
+			t.Errorf("%s %s: %q", test.kind, test.payload, answer)
 		}
 	}
 	for range 16 {
@@ -383,8 +383,9 @@ func TestRefusals(t *testing.T) {
 		defer conn.Close()
 		send(t, conn, 'h', `{"version":1}`)
 		_ = conn.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
-		if answer, _ := io.ReadAll(conn); !strings.Contains(string(answer), "16 viewers are attached already") {
-			return fmt.Errorf("%q", answer)
+		answer, err := io.ReadAll(conn)
+		if !strings.Contains(string(answer), "16 viewers are attached already") {
+			return fmt.Errorf("%q, %v", answer, err)
 		}
 		return nil
 	})

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"syscall"
 	"time"
 
 	"bottle.internal/internal/launch"
@@ -94,7 +95,7 @@ func (s *Session) read(v *viewer, buffer []byte) (reason string) {
 	for {
 		k, payload, err := readFrame(v.conn, buffer)
 		switch {
-		case errors.Is(err, io.EOF):
+		case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET): // it may leave unread what it was sent
 			return reasonLeft
 		case err != nil:
 			return reasonError
