@@ -31,6 +31,8 @@ type Config struct {
 	Events   event.Sink
 	// Ask asks the person a question whose answer is a secret.
 	Ask func(ctx context.Context, question string) (secret.Value, error)
+	// Observe is told of every effect of a launch and its end. Nil but in tests.
+	Observe func(effect string)
 }
 
 // App answers what the command line asks.

@@ -3,8 +3,6 @@ package app
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"os"
 	"path/filepath"
@@ -81,11 +79,8 @@ func (a *App) sidecars(ctx context.Context) (launch.Sidecars, *client.Client, er
 	}, engine, nil
 }
 
-// owner tells our containers from those of another user or state directory.
-func (a *App) owner() string {
-	sum := sha256.Sum256([]byte(a.state.Dir()))
-	return hex.EncodeToString(sum[:8])
-}
+// owner tells our containers and machines from those of another user or state directory.
+func (a *App) owner() string { return a.state.Owner() }
 
 // removeBundle removes what a dead process left in the engine.
 func (a *App) removeBundle(ctx context.Context, id names.Identity) error {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"time"
 
 	"bottle.internal/internal/launch"
 	"bottle.internal/internal/names"
@@ -44,7 +43,7 @@ func (a *App) open(identity string) (*state.Instance, error) {
 	}
 	instance, err := a.state.Open(id)
 	if errors.Is(err, state.ErrNotFound) {
-		return nil, &Problem{Text: "there is no bottle " + identity, Hints: []string{"bottle list"}}
+		return nil, notFound(identity)
 	}
 	return instance, err
 }
@@ -56,47 +55,4 @@ func (a *App) clientOf(ctx context.Context, status state.Status) (*smolvm.Client
 		return a.vmTool(ctx)
 	}
 	return a.vmClient(ctx, status.VMPath, map[string]string{"SMOLVM_LITE_KERNEL": a.kernelDir()})
-}
-
-// Row is a bottle in a list.
-type Row struct {
-	Identity string    `json:"identity"`
-	Agent    string    `json:"agent"`
-	State    string    `json:"state"` // starting, running, stopping, or orphaned
-	Age      string    `json:"age"`
-	Created  time.Time `json:"created"`
-	VMTool   string    `json:"vm_tool"`
-	Firewall string    `json:"firewall"`
-	PID      int       `json:"pid"` // of the owner; meaningless when orphaned
-}
-
-// List reports every bottle; a broken one is in the rows and in the problems.
-func (a *App) List(context.Context) ([]Row, []error) {
-	rows := []Row{}
-	instances, problems := a.state.List()
-	for _, instance := range instances {
-		status, err := instance.Status()
-		if err != nil {
-			problems = append(problems, err)
-		}
-		row := Row{
-			Identity: string(instance.ID), Agent: status.Agent, State: stateOf(instance, status),
-			Created: status.Created, Age: "?", VMTool: status.VMTool, Firewall: status.Firewall, PID: status.PID,
-		}
-		if !status.Created.IsZero() {
-			row.Age = time.Since(status.Created).Truncate(time.Second).String()
-		}
-		rows = append(rows, row)
-	}
-	return rows, problems
-}
-
-// orphaned is the state of a bottle whose process is gone.
-const orphaned = "orphaned"
-
-func stateOf(instance *state.Instance, status state.Status) string {
-	if !instance.Owned() {
-		return orphaned
-	}
-	return string(status.Phase)
 }

@@ -26,8 +26,9 @@ const liteNote = "stand-in over QEMU: shows behaviour, not isolation strength"
 // PlanRequest is what was asked for.
 type PlanRequest struct {
 	Agent    string
-	TrustCwd bool // agents from ./bottle.toml are wanted
-	Asks     bool // a person will be asked for a yes
+	TrustCwd bool           // agents from ./bottle.toml are wanted
+	Asks     bool           // a person will be asked for a yes
+	Identity names.Identity // of a bottle that exists; empty: a new one
 }
 
 // Plan resolves a request. It builds our own programs, but no image.
@@ -41,8 +42,10 @@ func (a *App) Plan(ctx context.Context, request PlanRequest) (plan.Plan, error) 
 		// Resolve has the message for it; nothing needs to be looked up.
 		return plan.Resolve(set, want, plan.Facts{})
 	}
-	if want.Identity, err = names.NewIdentity(request.Agent, rand.Reader); err != nil {
-		return plan.Plan{}, err
+	if want.Identity = request.Identity; want.Identity == "" {
+		if want.Identity, err = names.NewIdentity(request.Agent, rand.Reader); err != nil {
+			return plan.Plan{}, err
+		}
 	}
 	facts, err := a.facts(ctx, plan.NeedsOf(set, request.Agent))
 	if err != nil {

@@ -9,11 +9,13 @@ import (
 	"time"
 
 	"bottle.internal/internal/event"
+	"bottle.internal/internal/execx"
 	"bottle.internal/internal/imagepack"
 	"bottle.internal/internal/launch"
 	"bottle.internal/internal/names"
 	"bottle.internal/internal/plan"
 	"bottle.internal/internal/secret"
+	"bottle.internal/pkg/smolvm"
 )
 
 // Start launches a plan. The caller closes the bottle.
@@ -26,43 +28,58 @@ func (a *App) Start(ctx context.Context, p plan.Plan) (*launch.Bottle, error) {
 	if err != nil {
 		return nil, err
 	}
-	values, err := a.values(ctx, p.Env)
+	deps, done, err := a.deps(ctx, p, client)
 	if err != nil {
 		return nil, err
 	}
-	prompt, err := a.promptText(p.Prompt)
-	if err != nil {
-		return nil, fmt.Errorf("reading the prompt: %w", err)
-	}
-	skills, closeSkills, err := a.skills(p.Skills)
-	if err != nil {
-		return nil, err
-	}
-	defer closeSkills()
-	secrets, err := a.secrets(p)
-	if err != nil {
-		return nil, err
-	}
-	sidecars, engine, err := a.sidecars(ctx)
-	if err != nil {
-		return nil, err
-	}
-	log, err := a.openAudit(names.Identity(p.Identity))
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("opening the audit log: %w", err), engine.Close())
-	}
-	bottle, err := launch.Start(ctx, p, launch.Deps{
-		Machine: client, Tool: client.Tool(), Sidecars: sidecars, Values: values, Skills: skills, Prompt: prompt,
-		Secrets: secrets, Audit: log, State: a.state, Release: func() error { return errors.Join(a.closeAudit(ctx, p.Identity, log), engine.Close()) }, Events: a.events, PID: os.Getpid(), Now: time.Now,
-		Artifact: func(ctx context.Context) (launch.Artifact, error) {
-			packed, err := a.artifact(ctx, client, p.Image.Tools)
-			return launch.Artifact{Path: packed.Path, Archive: packed.Via == imagepack.ViaArchive}, err
-		},
-	})
+	defer done()
+	bottle, err := launch.Start(ctx, p, deps)
 	if err != nil {
 		return nil, engineProblem(err)
 	}
 	return bottle, nil
+}
+
+// deps opens what a launch needs. It gives that back itself, by its Release; done is for
+// what it has read when it returns.
+func (a *App) deps(ctx context.Context, p plan.Plan, client *smolvm.Client) (deps launch.Deps, done func(), err error) {
+	values, err := a.values(ctx, p.Env)
+	if err != nil {
+		return launch.Deps{}, nil, err
+	}
+	prompt, err := a.promptText(p.Prompt)
+	if err != nil {
+		return launch.Deps{}, nil, fmt.Errorf("reading the prompt: %w", err)
+	}
+	secrets, err := a.secrets(p)
+	if err != nil {
+		return launch.Deps{}, nil, err
+	}
+	skills, closeSkills, err := a.skills(p.Skills)
+	if err != nil {
+		return launch.Deps{}, nil, err
+	}
+	sidecars, engine, err := a.sidecars(ctx)
+	if err != nil {
+		closeSkills()
+		return launch.Deps{}, nil, err
+	}
+	log, err := a.openAudit(names.Identity(p.Identity))
+	if err != nil {
+		closeSkills()
+		return launch.Deps{}, nil, errors.Join(fmt.Errorf("opening the audit log: %w", err), engine.Close())
+	}
+	started, _, _ := execx.StartTime(os.Getpid())
+	return launch.Deps{
+		Machine: client, Tool: client.Tool(), Sidecars: sidecars, Values: values, Skills: skills, Prompt: prompt,
+		Secrets: secrets, Audit: log, State: a.state, Owner: a.owner(), Events: a.events, PID: os.Getpid(), PIDStart: started, Now: time.Now,
+		Release: func() error { return errors.Join(a.closeAudit(ctx, p.Identity, log), engine.Close()) },
+		Artifact: func(ctx context.Context) (launch.Artifact, error) {
+			packed, err := a.artifact(ctx, client, p.Image.Tools)
+			return launch.Artifact{Path: packed.Path, Archive: packed.Via == imagepack.ViaArchive}, err
+		},
+		Observe: a.config.Observe,
+	}, closeSkills, nil
 }
 
 // mentionOthers says which bottles of the same agent run: several may, but somebody who

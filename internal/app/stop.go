@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"time"
 
+	"bottle.internal/internal/execx"
 	"bottle.internal/internal/launch"
 	"bottle.internal/internal/state"
 )
@@ -19,36 +20,83 @@ const (
 )
 
 // Stop ends a bottle. A living owner is asked to; what is left of a dead one is removed.
-func (a *App) Stop(ctx context.Context, identity string) error {
+// With keep the machine is stopped and stays for a resume, with all that is its own.
+func (a *App) Stop(ctx context.Context, identity string, keep bool) error {
 	instance, err := a.open(identity)
 	if err != nil {
 		return err
+	}
+	wish := state.WishRemove
+	if keep {
+		wish = state.WishKeep
+	}
+	owned := instance.Owned()
+	if owned {
+		// Without the word the owner goes by its own rule, and what it kept is removed below.
+		if err := instance.SetWish(wish); err != nil && keep {
+			return err
+		}
 	}
 	if err := a.askOwner(ctx, instance); err != nil {
 		return err
 	}
 	switch err := instance.Lock(); {
+	case errors.Is(err, os.ErrNotExist) && keep:
+		return &Problem{Text: identity + " was not kept: its agent had not run, or it was started with --rm"}
 	case errors.Is(err, os.ErrNotExist):
 		return nil // the owner removed everything
 	case err != nil:
 		return err
 	}
 	defer instance.Unlock()
-	status, err := instance.Status()
-	if err != nil {
-		// Half a status file must not stand in the way: the names follow from the identity.
-		status = state.Status{Identity: instance.ID, Agent: instance.ID.Agent()}
+	if keep {
+		return a.keepDead(ctx, instance)
 	}
-	if status.Machine == "" {
-		status.Machine = launch.MachineName(instance.ID)
-	}
-	// Now that the lock is ours, the dead owner's pid means nothing, or somebody else.
-	status.PID, status.Phase = 0, state.Stopping
-	_ = instance.WriteStatus(status) // a full disk must not keep it from being removed
+	return a.removeDead(ctx, instance)
+}
+
+// removeDead removes a bottle that nobody owns; the caller holds the lock.
+func (a *App) removeDead(ctx context.Context, instance *state.Instance) error {
+	status := a.forgetOwner(instance)
 	if err := a.removeResources(ctx, status); err != nil {
-		return &launch.LeftoverError{Identity: identity, Err: err}
+		return &launch.LeftoverError{Identity: string(instance.ID), Err: err}
 	}
+	defer a.did("removing the instance")
 	return instance.Remove()
+}
+
+// keepDead stops what a dead owner left running, and leaves the rest for a resume.
+func (a *App) keepDead(ctx context.Context, instance *state.Instance) error {
+	if status, err := instance.Status(); err == nil && status.Phase == state.Stopped {
+		return nil
+	}
+	status := a.forgetOwner(instance)
+	ctx, cancel := context.WithTimeout(ctx, stopPatience)
+	defer cancel()
+	client, err := a.clientOf(ctx, status)
+	if err == nil {
+		err = client.Stop(ctx, status.Machine)
+	}
+	if err := errors.Join(err, a.removeBundle(ctx, instance.ID)); err != nil {
+		return &launch.LeftoverError{Identity: string(instance.ID), Err: err, Kept: true}
+	}
+	status.Phase, status.Ended = state.Stopped, time.Now().UTC()
+	return instance.WriteStatus(status)
+}
+
+// forgetOwner is called with the lock: the dead owner's pid means nothing now, or somebody
+// else.
+func (a *App) forgetOwner(instance *state.Instance) state.Status {
+	status := statusOf(instance)
+	status.PID, status.PIDStart, status.Phase = 0, "", state.Stopping
+	_ = instance.WriteStatus(status) // a full disk must not keep it from being removed
+	return status
+}
+
+func (a *App) did(effect string) {
+	if a.config.Observe != nil {
+		a.config.Observe(effect)
+	}
 }
 
 // askOwner sends the owner SIGTERM and waits for it. The lock is proof that the pid is
@@ -60,6 +108,9 @@ func (a *App) askOwner(ctx context.Context, instance *state.Instance) error {
 	status, err := instance.Status()
 	if err != nil {
 		return err
+	}
+	if start, _, ok := execx.StartTime(status.PID); ok && status.PIDStart != "" && start != status.PIDStart {
+		status.PID = 0 // whoever holds the lock has not written its own yet
 	}
 	if status.PID > 1 {
 		if err := syscall.Kill(status.PID, syscall.SIGTERM); err != nil && !errors.Is(err, syscall.ESRCH) {

@@ -71,7 +71,7 @@ func TestStopAsksALivingOwner(t *testing.T) {
 		<-ended
 		removed <- instance.Remove()
 	}()
-	if err := a.Stop(t.Context(), "demo-aaaaa"); err != nil {
+	if err := a.Stop(t.Context(), "demo-aaaaa", false); err != nil {
 		t.Errorf("Stop() = %v", err)
 	}
 	if err := <-removed; err != nil {
@@ -90,7 +90,7 @@ func TestStopForgetsTheDeadOwnersPid(t *testing.T) {
 	instance := instanceOf(t, a, "demo-aaaaa", pid)
 	instance.Unlock() // the owner died
 
-	err := a.Stop(t.Context(), "demo-aaaaa")
+	err := a.Stop(t.Context(), "demo-aaaaa", false)
 	var leftover *launch.LeftoverError
 	if !errors.As(err, &leftover) || !strings.Contains(err.Error(), "looking for the VM tool") || !strings.Contains(err.Error(), "the Docker Engine does not answer") {
 		t.Errorf("Stop() = %v, want everything that could not be removed", err)
@@ -106,7 +106,7 @@ func TestStopForgetsTheDeadOwnersPid(t *testing.T) {
 	defer instance.Unlock()
 	ctx, cancel := context.WithTimeoutCause(t.Context(), 100*time.Millisecond, errors.New("enough"))
 	defer cancel()
-	err = a.Stop(ctx, "demo-aaaaa")
+	err = a.Stop(ctx, "demo-aaaaa", false)
 	var problem *Problem
 	if !errors.As(err, &problem) || problem.Text != "another process is still starting or removing demo-aaaaa" {
 		t.Errorf("Stop() = %v", err)

@@ -54,6 +54,7 @@ type session struct {
 	app   *app.App
 	args  []string // without flags
 	typed []string // the whole command line
+	raw   bool     // what a guest prints is not filtered
 }
 
 var plainWord = regexp.MustCompile(`^[A-Za-z0-9_./:=@%+,-]+$`)
@@ -72,7 +73,7 @@ func (s *session) again(flag string) string {
 
 func commands() []command {
 	return []command{
-		startCommand(), execCommand(), shellCommand(), listCommand(), stopCommand(),
+		startCommand(), resumeCommand(), execCommand(), shellCommand(), listCommand(), stopCommand(),
 		superviseCommand(), auditCommand(), planCommand(), imagesCommand(), baseCommand(), setupCommand(), doctorCommand(),
 		cleanCommand(), versionCommand(),
 	}

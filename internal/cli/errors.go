@@ -42,23 +42,29 @@ func report(stderr io.Writer, err error) int {
 	if err == nil {
 		return exitOK
 	}
-	guest, leftover := (*guestExit)(nil), (*launch.LeftoverError)(nil)
+	guest, leftover, kept := (*guestExit)(nil), (*launch.LeftoverError)(nil), (*keptError)(nil)
 	passed, interrupted := errors.As(err, &guest), errors.Is(err, context.Canceled)
+	ended := errors.As(err, &kept) && kept.err == nil
 	if interrupted && !passed {
 		fmt.Fprintln(stderr, "bottle: interrupted")
 	}
-	if (passed || interrupted) && errors.As(err, &leftover) {
+	switch {
+	case !passed && !interrupted && !ended:
+		explain(stderr, err)
+	case errors.As(err, &leftover):
 		explain(stderr, leftover)
+	case kept != nil:
+		tell(stderr, kept.HintLines())
 	}
+	var coder interface{ ExitCode() int }
 	switch {
 	case passed:
 		return guest.code
 	case interrupted:
 		return exitInterrupted
-	}
-	explain(stderr, err)
-	var coder interface{ ExitCode() int }
-	if errors.As(err, &coder) {
+	case ended:
+		return exitOK
+	case errors.As(err, &coder):
 		return coder.ExitCode()
 	}
 	return exitFailure
@@ -68,7 +74,12 @@ func report(stderr io.Writer, err error) int {
 func explain(stderr io.Writer, err error) {
 	lines := strings.Split(strings.TrimSpace(event.SafeText(err.Error())), "\n")
 	fmt.Fprintf(stderr, "bottle: error: %s\n", strings.Join(lines, "\nbottle:        "))
-	for _, hint := range hints(err, nil) {
+	tell(stderr, hints(err, nil))
+}
+
+// tell prints what to type.
+func tell(stderr io.Writer, hints []string) {
+	for _, hint := range hints {
 		fmt.Fprintf(stderr, "bottle: hint:  %s\n", event.SafeText(hint))
 	}
 }

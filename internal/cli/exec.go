@@ -23,6 +23,7 @@ Its exit code is passed on.
 			tty := flags.BoolP("tty", "t", false, "give the command a terminal")
 			raw := rawFlag(flags)
 			return func(ctx context.Context, s *session) error {
+				s.raw = *raw
 				if len(s.args) < 2 {
 					return &usageError{text: "which bottle, and which command?", hints: []string{"bottle exec IDENTITY -- COMMAND", "bottle list"}}
 				}
@@ -36,7 +37,7 @@ Its exit code is passed on.
 				if *tty && !s.interactive() {
 					return &usageError{text: "there is no terminal here to pass on: leave out --tty"}
 				}
-				return s.exec(ctx, launch.Command{Argv: command, Root: *root}, *tty, *raw)
+				return s.exec(ctx, launch.Command{Argv: command, Root: *root}, *tty)
 			}
 		},
 	}
@@ -50,22 +51,23 @@ func shellCommand() command {
 			root := flags.Bool("root", false, "open it as root of the guest")
 			raw := rawFlag(flags)
 			return func(ctx context.Context, s *session) error {
+				s.raw = *raw
 				if _, err := s.one("bottle"); err != nil {
 					return err
 				}
-				return s.exec(ctx, launch.Command{Argv: []string{"/bin/bash"}, Root: *root}, s.interactive(), *raw)
+				return s.exec(ctx, launch.Command{Argv: []string{"/bin/bash"}, Root: *root}, s.interactive())
 			}
 		},
 	}
 }
 
-func (s *session) exec(ctx context.Context, command launch.Command, tty, raw bool) error {
+func (s *session) exec(ctx context.Context, command launch.Command, tty bool) error {
 	identity := s.args[0]
 	run := func(ctx context.Context, stdio launch.Stdio) (int, error) {
 		return s.app.Exec(ctx, identity, command, stdio)
 	}
 	if !tty {
-		stdout, stderr, reset := s.screen(raw)
+		stdout, stderr, reset := s.screen()
 		defer reset()
 		stdio := launch.Stdio{Stdout: stdout, Stderr: stderr}
 		if s.Stdin != nil {
@@ -74,6 +76,6 @@ func (s *session) exec(ctx context.Context, command launch.Command, tty, raw boo
 		code, err := run(ctx, stdio)
 		return cmp.Or(err, exitWith(code))
 	}
-	code, err := s.attached(ctx, raw, run)
+	code, err := s.attached(ctx, run)
 	return cmp.Or(err, exitWith(code))
 }

@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/pflag"
+
+	"bottle.internal/internal/app"
 )
 
 func listCommand() command {
@@ -31,14 +34,47 @@ func listCommand() command {
 					return errors.Join(problems...)
 				}
 				table := tabwriter.NewWriter(s.Stdout, 0, 0, 2, ' ', 0)
-				fmt.Fprintln(table, "IDENTITY\tAGENT\tSTATE\tAGE\tVM TOOL\tFIREWALL")
+				columns := listColumns()
+				fmt.Fprintln(table, line(columns, func(c column) string { return c.title }))
 				for _, row := range rows {
-					fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", row.Identity, row.Agent, row.State, row.Age, row.VMTool, row.Firewall)
+					fmt.Fprintln(table, line(columns, func(c column) string { return c.text(row) }))
 				}
 				return errors.Join(table.Flush(), errors.Join(problems...))
 			}
 		},
 	}
+}
+
+// column is one of the table's.
+type column struct {
+	title string
+	text  func(app.Row) string
+}
+
+func listColumns() []column {
+	return []column{
+		{"IDENTITY", func(r app.Row) string { return r.Identity }},
+		{"AGENT", func(r app.Row) string { return r.Agent }},
+		{"STATE", stateText},
+		{"AGE", func(r app.Row) string { return r.Age }},
+		{"VM TOOL", func(r app.Row) string { return r.VMTool }},
+		{"FIREWALL", func(r app.Row) string { return r.Firewall }},
+	}
+}
+
+func line(columns []column, cell func(column) string) string {
+	cells := make([]string, len(columns))
+	for i, c := range columns {
+		cells[i] = cell(c)
+	}
+	return strings.Join(cells, "\t")
+}
+
+func stateText(r app.Row) string {
+	if r.Exit != nil {
+		return fmt.Sprintf("%s (exited %d)", r.State, *r.Exit)
+	}
+	return r.State
 }
 
 func stopCommand() command {
@@ -47,9 +83,13 @@ func stopCommand() command {
 		summary: "stop bottles and remove everything of theirs",
 		help: `A bottle whose process was killed leaves its VM and containers: stop removes them.
 
+With --keep the machine is only stopped, for "bottle resume".
+
   bottle stop demo-x7k2p
+  bottle stop --keep demo-x7k2p
   bottle stop --all`,
 		setup: func(flags *pflag.FlagSet) func(context.Context, *session) error {
+			keep := flags.Bool("keep", false, "keep the machine's disk and the bottle's state")
 			all := flags.Bool("all", false, "stop every bottle")
 			return func(ctx context.Context, s *session) error {
 				identities := s.args
@@ -69,7 +109,7 @@ func stopCommand() command {
 				}
 				var problems []error
 				for _, identity := range identities {
-					if err := s.app.Stop(ctx, identity); err != nil {
+					if err := s.app.Stop(ctx, identity, *keep); err != nil {
 						problems = append(problems, err)
 						continue
 					}

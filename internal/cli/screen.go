@@ -16,16 +16,16 @@ func rawFlag(flags *pflag.FlagSet) *bool {
 }
 
 // screen stands between a guest and the session's output. What goes to a terminal is
-// filtered; a pipe or a file gets what the guest wrote. Whatever way the guest ends, reset
+// filtered, unless raw; a pipe or a file gets what the guest wrote. Whatever way the guest ends, reset
 // leaves a terminal that a person can work with.
-func (s *session) screen(raw bool) (stdout, stderr io.Writer, reset func()) {
+func (s *session) screen() (stdout, stderr io.Writer, reset func()) {
 	var filters []*termsafe.Filter
 	guard := func(w io.Writer) io.Writer {
 		if !isTerminal(w) {
 			return w
 		}
 		filter := termsafe.New(w)
-		if raw {
+		if s.raw {
 			filter = termsafe.NewRaw(w)
 		}
 		filters = append(filters, filter)

@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/pflag"
 
 	"bottle.internal/internal/app"
-	"bottle.internal/internal/launch"
 	"bottle.internal/internal/plan"
 )
 
@@ -25,15 +24,18 @@ built or started before the answer. Without a terminal give --yes.
   bottle start demo --dry-run --format=json
   bottle start demo --yes </dev/null
 
-It exits with the agent's exit code.`,
+It exits with the agent's exit code. If that is 0 everything is removed; after any other
+end the machine's disk is kept for "bottle resume", unless --rm is given.`,
 		setup: func(flags *pflag.FlagSet) func(context.Context, *session) error {
 			var request app.PlanRequest
+			rm := flags.Bool("rm", false, "remove everything whatever the agent's end")
 			yes := flags.BoolP("yes", "y", false, "do not ask")
 			dryRun := flags.Bool("dry-run", false, "print the preflight (or the plan, as JSON) and stop")
 			raw := rawFlag(flags)
 			flags.BoolVar(&request.TrustCwd, "trust-cwd", false, "allow agents from ./bottle.toml without asking")
 			format := formatFlag(flags)
 			return func(ctx context.Context, s *session) error {
+				s.raw = *raw
 				agent, err := s.agent()
 				if err != nil {
 					return err
@@ -50,7 +52,7 @@ It exits with the agent's exit code.`,
 				if err := s.preflight(ctx, p, *yes); err != nil {
 					return err
 				}
-				return s.start(ctx, p, *raw)
+				return s.start(ctx, p, *rm)
 			}
 		},
 	}
@@ -103,20 +105,16 @@ func readLine(ctx context.Context, s *session) (string, error) {
 	return strings.TrimSpace(line), nil
 }
 
-func (s *session) start(ctx context.Context, p plan.Plan, raw bool) error {
+func (s *session) start(ctx context.Context, p plan.Plan, rm bool) error {
 	bottle, err := s.app.Start(ctx, p)
 	if err != nil {
 		return err
 	}
-	code, runErr := s.attached(ctx, raw, func(ctx context.Context, stdio launch.Stdio) (int, error) {
-		return bottle.Run(ctx, stdio)
-	})
-	closeErr := bottle.Close(context.WithoutCancel(ctx))
-	fmt.Fprint(s.Stderr, bottle.Receipt())
-	if runErr != nil {
-		return errors.Join(runErr, closeErr)
+	rule := app.KeepUnfinished
+	if rm {
+		rule = app.KeepNever
 	}
-	return errors.Join(exitWith(code), closeErr)
+	return s.runAndClose(ctx, bottle, rule)
 }
 
 func planCommand() command {

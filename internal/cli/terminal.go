@@ -84,12 +84,12 @@ func untilDone[T any](ctx context.Context, read func() (T, error)) (T, error) {
 	}
 }
 
-// attached runs do with the session's streams, filtered unless raw. On a terminal it
+// attached runs do with the session's streams, filtered. On a terminal it
 // passes the size on, first and whenever it changes, and puts the terminal back as it was.
-func (s *session) attached(ctx context.Context, raw bool, do func(context.Context, launch.Stdio) (int, error)) (int, error) {
+func (s *session) attached(ctx context.Context, do func(context.Context, launch.Stdio) (int, error)) (int, error) {
 	var stdio launch.Stdio
 	var reset func()
-	stdio.Stdout, stdio.Stderr, reset = s.screen(raw)
+	stdio.Stdout, stdio.Stderr, reset = s.screen()
 	defer reset()
 	if !s.interactive() {
 		if s.Stdin != nil {

@@ -10,7 +10,6 @@ import (
 	"bottle.internal/internal/agentlog"
 	"bottle.internal/internal/audit"
 	"bottle.internal/internal/event"
-	"bottle.internal/internal/printable"
 	"bottle.internal/internal/state"
 )
 
@@ -18,7 +17,6 @@ import (
 const (
 	EventAttached = "attached"
 	EventDetached = "detached"
-	EventExit     = "exit"
 )
 
 // logged writes what the agent prints into its log too. A log that cannot be opened costs a
@@ -45,17 +43,6 @@ func orNowhere(w io.Writer) io.Writer {
 	}
 	return w
 }
-
-// exitFields say how the agent ended.
-func exitFields(code int, err error) map[string]any {
-	if err != nil {
-		return map[string]any{"reason": printable.Text(err.Error(), maxReason)}
-	}
-	return map[string]any{"code": code}
-}
-
-// maxReason bounds what is quoted of an error: a guest can be behind it.
-const maxReason = 512
 
 // Note writes down what became of the agent's session.
 func (b *Bottle) Note(ctx context.Context, name string, fields map[string]any) {

@@ -28,7 +28,7 @@ func (b *Bottle) Run(ctx context.Context, stdio Stdio) (int, error) {
 	stdio, endLog := b.logged(ctx, stdio)
 	code, err := Exec(ctx, b.deps.Machine, b.plan.VM.Name, Command{Argv: b.plan.Command, Workdir: b.plan.Workdir}, stdio)
 	endLog()
-	b.Note(ctx, EventExit, exitFields(code, err))
+	b.auditExit(ctx, code, err)
 	if err == nil && b.plan.Template == demoTemplate {
 		b.search = b.searchGuest(ctx)
 	}

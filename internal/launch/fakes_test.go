@@ -35,6 +35,14 @@ func (m fakeMachine) Start(ctx context.Context, name string) error {
 	return m.w.step(ctx, "start")
 }
 
+func (m fakeMachine) Stop(ctx context.Context, name string) error {
+	m.w.record(name)
+	if len(m.w.plan.Ports) != len(m.w.sockets()) {
+		m.w.t.Error("the sockets went before the machine")
+	}
+	return m.w.undoStep(ctx, "stop", "running")
+}
+
 func (m fakeMachine) Delete(ctx context.Context, name string) error {
 	m.w.record(name)
 	if len(m.w.plan.Ports) != len(m.w.sockets()) {

@@ -19,6 +19,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"bottle.internal/internal/audit"
 	"bottle.internal/internal/event"
 	"bottle.internal/internal/link"
 	"bottle.internal/internal/names"
@@ -37,6 +38,7 @@ type Machine interface {
 	Create(ctx context.Context, o smolvm.CreateOptions) error
 	Start(ctx context.Context, name string) error
 	Exec(ctx context.Context, o smolvm.ExecOptions) (int, error)
+	Stop(ctx context.Context, name string) error
 	Delete(ctx context.Context, name string) error
 }
 
@@ -58,10 +60,15 @@ type Deps struct {
 	Secrets  Secrets
 	Audit    Audit
 	State    *state.Root
+	Owner    string       // marks the machine as ours, see [state.Root.Owner]
 	Release  func() error // called last: gives back what the caller opened for the launch
 	Events   event.Sink
 	PID      int
+	PIDStart string
 	Now      func() time.Time
+	// Observe is told of every effect and every undoing, after it. Nil but in tests, which
+	// end the process there.
+	Observe func(effect string)
 }
 
 // Bottle is a running bottle. Its owner calls Close, whatever else happens.
@@ -79,6 +86,8 @@ type Bottle struct {
 	overseer *overseer.Overseer
 	controls []proof
 	search   *search // of the guest for credentials; nil without one
+	kept     *Kept   // what is resumed; nil at a first launch
+	keep     bool    // the machine and the instance outlive the teardown
 
 	mu      sync.Mutex
 	sidecar Sidecar // nil until it is ready
@@ -91,10 +100,11 @@ func Start(ctx context.Context, p plan.Plan, deps Deps) (*Bottle, error) {
 	if err != nil {
 		return nil, errors.Join(err, deps.Release())
 	}
-	b := &Bottle{plan: p, deps: deps, tally: newTally()}
+	b := newBottle(p, deps)
 	if b.instance, err = deps.State.Create(id); err != nil {
 		return nil, errors.Join(err, deps.Release())
 	}
+	b.did("the instance")
 	if err := b.launch(ctx); err != nil {
 		if ctx.Err() != nil {
 			err = context.Cause(ctx)
@@ -102,6 +112,18 @@ func Start(ctx context.Context, p plan.Plan, deps Deps) (*Bottle, error) {
 		return nil, errors.Join(err, b.Close(context.WithoutCancel(ctx)))
 	}
 	return b, nil
+}
+
+func newBottle(p plan.Plan, deps Deps) *Bottle {
+	b := &Bottle{plan: p, deps: deps, tally: newTally()}
+	b.undo.observe = b.did
+	return b
+}
+
+func (b *Bottle) did(effect string) {
+	if b.deps.Observe != nil {
+		b.deps.Observe(effect)
+	}
 }
 
 // MachineName is the name of a bottle's VM, for those who have no plan.
@@ -127,16 +149,20 @@ func (b *Bottle) launch(ctx context.Context) error {
 	if err := b.provision(ctx); err != nil {
 		return err
 	}
+	b.did("the files in the guest")
+	if err := b.begun(ctx); err != nil {
+		return err
+	}
 	return b.record(state.Running)
 }
 
 // prepare makes what lives on the host: configuration, key, sockets, canary.
 func (b *Bottle) prepare(ctx context.Context) error {
-	text, err := b.plan.JSON()
-	if err != nil {
-		return err
+	var err error
+	if b.kept == nil { // else the old one counts until the machine runs by the new
+		err = b.writePlan()
 	}
-	if err := b.instance.WriteFile(state.PlanFile, text); err != nil {
+	if err != nil {
 		return err
 	}
 	if b.key, err = link.NewKey(rand.Reader); err != nil {
@@ -161,43 +187,72 @@ func (b *Bottle) prepare(ctx context.Context) error {
 	return nil
 }
 
+func (b *Bottle) writePlan() error {
+	text, err := b.plan.JSON()
+	if err != nil {
+		return err
+	}
+	defer b.did("the plan")
+	return b.instance.WriteFile(state.PlanFile, text)
+}
+
 // record writes what other processes may know.
 func (b *Bottle) record(phase state.Phase) error {
 	if b.status.Identity == "" {
-		b.status = state.Status{
-			Identity: names.Identity(b.plan.Identity), Agent: b.plan.Agent, Bottle: b.plan.Bottle,
-			PID: b.deps.PID, Created: b.deps.Now().UTC(),
-			VMTool: b.deps.Tool.Name + " " + b.deps.Tool.Version.String(), VMPath: b.deps.Tool.Path,
-			Machine: b.plan.VM.Name, Firewall: b.plan.Firewall.Engine,
-		}
+		b.status = state.Status{Identity: names.Identity(b.plan.Identity), Created: b.deps.Now().UTC()}
 	}
+	b.status.Agent, b.status.Bottle, b.status.Firewall = b.plan.Agent, b.plan.Bottle, b.plan.Firewall.Engine
+	b.status.PID, b.status.PIDStart, b.status.Machine = b.deps.PID, b.deps.PIDStart, b.plan.VM.Name
+	b.status.VMTool, b.status.VMPath = b.deps.Tool.Name+" "+b.deps.Tool.Version.String(), b.deps.Tool.Path
+	return b.write(phase)
+}
+
+func (b *Bottle) write(phase state.Phase) error {
 	b.status.Phase = phase
+	defer b.did("the phase " + string(phase))
 	return b.instance.WriteStatus(b.status)
 }
 
 // Close undoes the launch, within TeardownTimeout. What cannot be undone stays listed.
 func (b *Bottle) Close(ctx context.Context) error {
+	if err := b.takeDown(ctx); err != nil {
+		return err
+	}
+	defer b.did("removing the instance")
+	return b.instance.Remove()
+}
+
+// takeDown undoes everything but the instance.
+func (b *Bottle) takeDown(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, TeardownTimeout)
 	defer cancel()
 	_ = b.record(state.Stopping) // for people who look meanwhile; its failure changes nothing
 	err := b.undo.unwind(ctx)
+	if b.overseer != nil {
+		b.audit(ctx, audit.Host, eventStopped, map[string]any{"kept": b.keep})
+	}
 	if releaseErr := b.deps.Release(); releaseErr != nil && err == nil {
 		err = releaseErr
 	}
+	b.did("releasing what the launch held")
 	if err != nil {
 		b.instance.Unlock()
-		return &LeftoverError{Identity: b.plan.Identity, Err: err}
+		return &LeftoverError{Identity: b.plan.Identity, Err: err, Kept: b.keep}
 	}
-	return b.instance.Remove()
+	return nil
 }
 
 // LeftoverError says that a teardown was not complete.
 type LeftoverError struct {
 	Identity string
 	Err      error
+	Kept     bool // the machine was to be stopped only: it can be resumed
 }
 
 func (e *LeftoverError) Error() string {
+	if e.Kept {
+		return fmt.Sprintf("%s was not stopped completely: %v", e.Identity, e.Err)
+	}
 	return fmt.Sprintf("%s was not removed completely: %v", e.Identity, e.Err)
 }
 
@@ -205,7 +260,12 @@ func (e *LeftoverError) Error() string {
 func (e *LeftoverError) Unwrap() error { return e.Err }
 
 // HintLines says how to try again.
-func (e *LeftoverError) HintLines() []string { return []string{"bottle stop " + e.Identity} }
+func (e *LeftoverError) HintLines() []string {
+	if e.Kept {
+		return []string{"bottle resume " + e.Identity}
+	}
+	return []string{"bottle stop " + e.Identity}
+}
 
 // Stdio are the streams of a program in the guest.
 type Stdio struct {

@@ -43,6 +43,9 @@ func (b *Bottle) oversee(ctx context.Context) error {
 		"identity": b.plan.Identity, "agent": b.plan.Agent, "bottle": b.plan.Bottle, "manifest": b.plan.Manifest.Path,
 		"firewall": b.plan.Firewall.Engine, "vm_tool": b.deps.Tool.Name + " " + b.deps.Tool.Version.String(), "recipe_key": b.plan.Image.Key,
 	})
+	if b.kept != nil {
+		b.audit(ctx, audit.Host, eventResumed, map[string]any{"fresh": b.kept.Fresh})
+	}
 	remotes := maps.Clone(b.deps.Secrets.Remotes)
 	if remotes == nil {
 		remotes = map[string]overseer.Identity{}

@@ -190,7 +190,7 @@ func (v *viewer) write() {
 			v.mu.Unlock()
 			if len(data) > 0 {
 				if _, err := v.conn.Write(data); err != nil {
-					v.end(reasonError)
+					v.end(reasonLeft)
 					return
 				}
 				continue

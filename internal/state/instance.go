@@ -7,19 +7,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"time"
 
 	"bottle.internal/internal/names"
 )
-
-// maxSocketDir leaves room for "/65535.sock" in the 103 bytes that macOS gives a
-// unix socket path (Linux gives 107).
-const maxSocketDir = 90
-
-// socketPrefix begins the name of a socket directory outside the instance.
-const socketPrefix = "bottle-sock-"
 
 // lockTries and lockPause bound the wait for a lock that is only being looked at.
 const (
@@ -38,6 +30,9 @@ const (
 	Starting Phase = "starting"
 	Running  Phase = "running"
 	Stopping Phase = "stopping"
+	// Stopped is the phase of a kept bottle: nothing of it runs, and its machine's disk
+	// and this directory wait for a resume.
+	Stopped Phase = "stopped"
 )
 
 // Status is what other processes may know of a bottle.
@@ -46,13 +41,19 @@ type Status struct {
 	Agent     string         `json:"agent"`
 	Bottle    string         `json:"bottle"`
 	Phase     Phase          `json:"phase"`
-	PID       int            `json:"pid"` // of the owner
+	PID       int            `json:"pid"`                 // of the owner
+	PIDStart  string         `json:"pid_start,omitempty"` // tells it from a later process with the same number
 	Created   time.Time      `json:"created"`
 	VMTool    string         `json:"vm_tool"`      // name and version
 	VMPath    string         `json:"vm_tool_path"` // the binary, for stop
 	Machine   string         `json:"machine"`      // name of the VM
 	Firewall  string         `json:"firewall"`
 	SocketDir string         `json:"socket_dir,omitempty"` // only if outside the instance
+	Artifact  string         `json:"artifact,omitempty"`   // what the machine boots from: it must stay where it is
+	ImageKey  string         `json:"image_key,omitempty"`  // of the image that the machine was made from
+	// How the agent ended, of a bottle that is kept. No code: it did not end by itself.
+	ExitCode *int      `json:"exit_code,omitempty"`
+	Ended    time.Time `json:"ended,omitzero"`
 }
 
 // Instance is the directory of one bottle.
@@ -69,31 +70,6 @@ func (i *Instance) Dir() string { return i.dir }
 // Path is the path of one of the files that this package names.
 func (i *Instance) Path(name string) string { return filepath.Join(i.dir, name) }
 
-// SocketDir returns a private directory for the bottle's sockets: inside the instance
-// where the path is short enough for a socket, else a fresh one under the temporary
-// directory, whose path belongs into [Status].SocketDir.
-func (i *Instance) SocketDir() (dir string, outside bool, err error) {
-	inside := filepath.Join(i.dir, SocketDir)
-	if len(inside) <= maxSocketDir {
-		return inside, false, nil
-	}
-	dir, err = os.MkdirTemp(shortTemp(), socketPrefix)
-	if err != nil {
-		return "", false, fmt.Errorf("making a socket directory: %w", err)
-	}
-	if err := checkPath(dir); err != nil {
-		return "", false, errors.Join(fmt.Errorf("checking the socket directory: %w", err), os.Remove(dir))
-	}
-	return dir, true, nil
-}
-
-func shortTemp() string {
-	if dir := os.TempDir(); len(dir) < maxSocketDir-30 {
-		return dir
-	}
-	return "/tmp"
-}
-
 // Lock takes the instance's lock for the life of this process, or returns ErrLocked.
 func (i *Instance) Lock() error {
 	file, err := os.OpenFile(i.Path(LockFile), os.O_RDWR|os.O_CREATE, 0o600)
@@ -108,6 +84,9 @@ func (i *Instance) Lock() error {
 		}
 		time.Sleep(lockPause) //nolint:forbidigo // bounded to lockTries
 	}
+	if err == nil && !i.holds(file) { // removed between our open and our lock
+		err = fs.ErrNotExist
+	}
 	if err == nil {
 		i.lock = file
 		return nil
@@ -117,6 +96,16 @@ func (i *Instance) Lock() error {
 		return fmt.Errorf("%w: %s", ErrLocked, i.ID)
 	}
 	return fmt.Errorf("locking bottle %s: %w", i.ID, err)
+}
+
+// holds reports whether file is the instance's lock file, and not one that is gone.
+func (i *Instance) holds(file *os.File) bool {
+	ours, err := file.Stat()
+	if err != nil {
+		return false
+	}
+	named, err := os.Stat(i.Path(LockFile))
+	return err == nil && os.SameFile(ours, named)
 }
 
 // Unlock releases the lock.
@@ -137,6 +126,12 @@ func (i *Instance) Owned() bool {
 	defer file.Close()
 	err = syscall.Flock(int(file.Fd()), syscall.LOCK_SH|syscall.LOCK_NB)
 	return errors.Is(err, syscall.EWOULDBLOCK)
+}
+
+// Gone reports whether the instance has been removed.
+func (i *Instance) Gone() bool {
+	_, err := os.Lstat(i.dir)
+	return errors.Is(err, fs.ErrNotExist)
 }
 
 // WriteStatus replaces the status file.
@@ -190,27 +185,4 @@ func (i *Instance) Remove() error {
 	problems = append(problems, i.root.remove(i.ID))
 	i.Unlock()
 	return errors.Join(problems...)
-}
-
-// removeSocketDir removes only what SocketDir can have made.
-func removeSocketDir(dir string) error {
-	if !strings.HasPrefix(filepath.Base(dir), socketPrefix) || !filepath.IsAbs(dir) {
-		return fmt.Errorf("socket directory %q is not ours: it is left alone", dir)
-	}
-	info, err := os.Lstat(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("removing the socket directory: %w", err)
-	}
-	if err := checkOwner(dir, info); err != nil {
-		return err
-	}
-	root, err := os.OpenRoot(filepath.Dir(dir))
-	if err != nil {
-		return fmt.Errorf("removing the socket directory: %w", err)
-	}
-	defer root.Close()
-	return root.RemoveAll(filepath.Base(dir))
 }

@@ -18,9 +18,12 @@
 //	attach.sock  where that owner can be reached (or in its socket directory)
 //	supervise/   what the agent asked for and what was decided (internal/proposal)
 //	approved.json  approvals that hold after a resume too
+//	wish         what `bottle stop` wants of the owner: [Wish]
 package state
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -28,6 +31,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
+	"time"
 
 	"bottle.internal/internal/names"
 )
@@ -46,6 +51,7 @@ const (
 
 	SuperviseDir = "supervise"
 	ApprovedFile = "approved.json"
+	WishFile     = "wish"
 )
 
 // AuditDir is below the root and outlives every bottle: their audit logs, and the key that
@@ -89,28 +95,52 @@ func OpenRoot(dir string) (*Root, error) {
 // Dir is the absolute path of the root.
 func (r *Root) Dir() string { return r.dir }
 
+// Owner tells what belongs to this root from what another user or another root has in the
+// same places: engine, VM tool, temporary directory.
+func (r *Root) Owner() string {
+	sum := sha256.Sum256([]byte(r.dir))
+	return hex.EncodeToString(sum[:8])
+}
+
+// newPrefix begins the name of an instance that is being made. It gets its own name with
+// its lock taken, so that nobody ever sees one without an owner.
+const newPrefix = ".new-"
+
+// youth is how long a directory may have no lock yet.
+const youth = time.Minute
+
 // Create makes an instance directory and takes its lock.
 func (r *Root) Create(id names.Identity) (*Instance, error) {
 	if _, err := names.ParseIdentity(string(id)); err != nil {
 		return nil, err
 	}
-	dir := filepath.Join(r.dir, string(id))
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		if errors.Is(err, fs.ErrExist) {
-			return nil, fmt.Errorf("%w: %s", ErrExists, id)
-		}
+	final := filepath.Join(r.dir, string(id))
+	if _, err := os.Lstat(final); err == nil {
+		return nil, fmt.Errorf("%w: %s", ErrExists, id)
+	}
+	dir, err := os.MkdirTemp(r.dir, newPrefix)
+	if err != nil {
 		return nil, fmt.Errorf("making the instance directory: %w", err)
 	}
 	instance := &Instance{ID: id, dir: dir, root: r}
-	for _, sub := range []string{SocketDir} {
-		if err := os.Mkdir(filepath.Join(dir, sub), 0o700); err != nil {
-			return nil, errors.Join(fmt.Errorf("making the instance directory: %w", err), r.remove(id))
-		}
+	err = os.Mkdir(filepath.Join(dir, SocketDir), 0o700)
+	if err == nil {
+		err = instance.Lock()
 	}
-	if err := instance.Lock(); err != nil {
-		return nil, errors.Join(err, r.remove(id))
+	if err == nil {
+		err = os.Rename(dir, final)
 	}
-	return instance, nil
+	if err == nil {
+		instance.dir = final
+		return instance, nil
+	}
+	instance.Unlock()
+	if errors.Is(err, fs.ErrExist) || errors.Is(err, syscall.ENOTEMPTY) {
+		err = fmt.Errorf("%w: %s", ErrExists, id)
+	} else {
+		err = fmt.Errorf("making the instance directory: %w", err)
+	}
+	return nil, errors.Join(err, os.RemoveAll(dir))
 }
 
 // Open finds an instance; it does not lock it.
@@ -188,7 +218,8 @@ func (r *Root) remove(id names.Identity) error {
 	return nil
 }
 
-// sweep finishes removals that a killed process had begun.
+// sweep finishes removals that a killed process had begun, and takes away what one had
+// only begun to make.
 func (r *Root) sweep() error {
 	entries, err := os.ReadDir(r.dir)
 	if err != nil {
@@ -201,11 +232,26 @@ func (r *Root) sweep() error {
 	defer root.Close()
 	var problems []error
 	for _, entry := range entries {
-		if id, ok := strings.CutPrefix(entry.Name(), gonePrefix); ok {
-			if _, err := names.ParseIdentity(id); err == nil {
-				problems = append(problems, root.RemoveAll(entry.Name()))
-			}
+		id, gone := strings.CutPrefix(entry.Name(), gonePrefix)
+		if _, err := names.ParseIdentity(id); gone && err == nil || r.abandoned(entry) {
+			problems = append(problems, root.RemoveAll(entry.Name()))
 		}
 	}
 	return errors.Join(problems...)
+}
+
+// abandoned reports whether nobody makes this instance any more.
+func (r *Root) abandoned(entry fs.DirEntry) bool {
+	if !strings.HasPrefix(entry.Name(), newPrefix) || !entry.IsDir() {
+		return false
+	}
+	info, err := entry.Info()
+	if err != nil {
+		return false
+	}
+	maker := &Instance{dir: filepath.Join(r.dir, entry.Name()), root: r}
+	if _, err := os.Lstat(maker.Path(LockFile)); err != nil {
+		return time.Since(info.ModTime()) > youth
+	}
+	return !maker.Owned()
 }

@@ -28,7 +28,7 @@ func DecodeMachines(data []byte) ([]Machine, error)         { return decodeMachi
 func ReadComplaint(stderr string) (text string, kind error) { return readComplaint(stderr) }
 func Clean(text string) string                              { return clean(text) }
 func CheckUsable(name string, v Version) error              { return checkUsable(name, v) }
-func MachineDead(m Machine) bool                            { return m.dead() }
+func MachineDead(m Machine) bool                            { return m.Dead() }
 
 // ProcessAlive asks about a process found earlier; start "" stands for one found now.
 func ProcessAlive(pid int, start string) bool {

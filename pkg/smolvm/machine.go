@@ -34,8 +34,8 @@ type Machine struct {
 // Running reports whether programs can be run in it. An unknown state is not running.
 func (m Machine) Running() bool { return m.State == StateRunning }
 
-// dead reports whether there is no VMM process. A state that we do not know may have one.
-func (m Machine) dead() bool {
+// Dead reports whether there is no VMM process. A state that we do not know may have one.
+func (m Machine) Dead() bool {
 	return m.State == StateCreated || m.State == StateStopped || m.State == StateFailed
 }
 
@@ -59,7 +59,7 @@ func decodeMachine(data []byte) (Machine, error) {
 	field(fields, "labels", &machine.Labels)
 	field(fields, "network", &machine.Network)
 	// The record keeps the id of a process that died; 1 and below are never a VMM.
-	if machine.dead() || machine.PID <= 1 {
+	if machine.Dead() || machine.PID <= 1 {
 		machine.PID = 0
 	}
 	return machine, nil

@@ -3,6 +3,8 @@ package smolvm
 import (
 	"errors"
 	"syscall"
+
+	"bottle.internal/internal/execx"
 )
 
 // process is a process that cannot be mistaken for a later one with the same id. The
@@ -16,7 +18,7 @@ func findProcess(pid int) process {
 	if pid <= 1 {
 		return process{}
 	}
-	start, alive, ok := processStart(pid)
+	start, alive, ok := execx.StartTime(pid)
 	if ok && !alive {
 		return process{}
 	}
@@ -27,7 +29,7 @@ func (p process) alive() bool {
 	if p.pid == 0 {
 		return false
 	}
-	if start, alive, ok := processStart(p.pid); ok {
+	if start, alive, ok := execx.StartTime(p.pid); ok {
 		return alive && (p.start == "" || start == p.start)
 	}
 	// Processes of others may be hidden: EPERM says that there is one.

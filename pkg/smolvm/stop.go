@@ -29,7 +29,7 @@ func (c *Client) stop(ctx context.Context, name string) (process, error) {
 	switch {
 	case errors.Is(err, ErrNotFound):
 		return process{}, nil
-	case err == nil && machine.dead():
+	case err == nil && machine.Dead():
 		return process{}, nil
 	}
 	vmm := findProcess(machine.PID)
@@ -37,7 +37,7 @@ func (c *Client) stop(ctx context.Context, name string) (process, error) {
 	failure := c.run(ctx, call)
 	err = poll(ctx, c.config.Patience, func(ctx context.Context) (bool, error) {
 		machine, err := c.status(ctx, name)
-		if errors.Is(err, ErrNotFound) || err == nil && machine.dead() {
+		if errors.Is(err, ErrNotFound) || err == nil && machine.Dead() {
 			return !vmm.alive(), nil
 		}
 		return false, errors.Join(failure, err)

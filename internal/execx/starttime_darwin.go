@@ -1,4 +1,4 @@
-package smolvm
+package execx
 
 import (
 	"fmt"
@@ -6,9 +6,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// processStart reads when a process started and whether it is more than a zombie. ok is
+// StartTime reads when a process started and whether it is more than a zombie. ok is
 // false if that cannot be read.
-func processStart(pid int) (start string, alive, ok bool) {
+func StartTime(pid int) (start string, alive, ok bool) {
 	const zombie = 5 // SZOMB of sys/proc.h
 	info, err := unix.SysctlKinfoProc("kern.proc.pid", pid)
 	if err != nil || int(info.Proc.P_pid) != pid {

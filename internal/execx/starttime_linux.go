@@ -1,4 +1,4 @@
-package smolvm
+package execx
 
 import (
 	"fmt"
@@ -6,9 +6,10 @@ import (
 	"strings"
 )
 
-// processStart reads when a process started, in ticks since boot, and whether it is
-// more than a zombie. ok is false if that cannot be read.
-func processStart(pid int) (start string, alive, ok bool) {
+// StartTime reads when a process started, in ticks since boot, and whether it is
+// more than a zombie: with it a process is told from a later one of the same number. ok is
+// false if that cannot be read.
+func StartTime(pid int) (start string, alive, ok bool) {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return "", false, false

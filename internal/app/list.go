@@ -1,0 +1,71 @@
+package app
+
+import (
+	"context"
+	"time"
+
+	"bottle.internal/internal/state"
+)
+
+// Row is a bottle in a list.
+type Row struct {
+	Identity string    `json:"identity"`
+	Agent    string    `json:"agent"`
+	State    string    `json:"state"`               // starting, running, stopping, stopped, or orphaned
+	Exit     *int      `json:"exit_code,omitempty"` // of the agent, once it is stopped
+	Ended    time.Time `json:"ended,omitzero"`
+	Age      string    `json:"age"`
+	Created  time.Time `json:"created"`
+	VMTool   string    `json:"vm_tool"`
+	Firewall string    `json:"firewall"`
+	PID      int       `json:"pid"` // of the owner; meaningless when orphaned
+}
+
+// List reports every bottle; a broken one is in the rows and in the problems.
+func (a *App) List(context.Context) ([]Row, []error) {
+	rows := []Row{}
+	instances, problems := a.state.List()
+	for _, instance := range instances {
+		status, err := instance.Status()
+		now := stateOf(instance, status)
+		if now == orphaned { // or its owner has just ended
+			if status, err = instance.Status(); instance.Gone() {
+				continue
+			}
+			now = stateOf(instance, status)
+		}
+		if err != nil {
+			problems = append(problems, err)
+		}
+		row := Row{
+			Identity: string(instance.ID), Agent: status.Agent, State: now,
+			Created: status.Created, Age: "?", VMTool: status.VMTool, Firewall: status.Firewall, PID: status.PID,
+		}
+		if row.State == string(state.Stopped) {
+			row.Exit, row.Ended = status.ExitCode, status.Ended
+		}
+		if !status.Created.IsZero() {
+			row.Age = time.Since(status.Created).Truncate(time.Second).String()
+		}
+		rows = append(rows, row)
+	}
+	return rows, problems
+}
+
+// orphaned is the state of a bottle whose process is gone.
+const orphaned = "orphaned"
+
+// stateOf asks the lock first: it is what a killed process cannot hold. One who holds it
+// without having written a phase of its own takes a bottle up or away.
+func stateOf(instance *state.Instance, status state.Status) string {
+	owned := instance.Owned()
+	switch {
+	case !owned && status.Phase == state.Stopped:
+		return string(state.Stopped)
+	case !owned:
+		return orphaned
+	case status.Phase == state.Stopped:
+		return string(state.Starting)
+	}
+	return string(status.Phase)
+}

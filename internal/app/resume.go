@@ -1,0 +1,246 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"bottle.internal/internal/launch"
+	"bottle.internal/internal/plan"
+	"bottle.internal/internal/state"
+	"bottle.internal/pkg/smolvm"
+)
+
+// ResumeRequest is what was asked for.
+type ResumeRequest struct {
+	Identity string
+	Fresh    bool // a new machine from today's image, in place of the old one
+	TrustCwd bool
+	Asks     bool // a person will be asked for a yes
+}
+
+// Resumption is a bottle as it would be resumed. It is a plain value.
+type Resumption struct {
+	Plan  plan.Plan `json:"plan"`
+	Fresh bool      `json:"fresh"`
+	// Notes are for the person who is asked: a line each.
+	Notes []string `json:"notes"`
+}
+
+// PlanResume plans a bottle anew, from today's manifest, under its old identity. It
+// changes nothing.
+func (a *App) PlanResume(ctx context.Context, request ResumeRequest) (Resumption, error) {
+	instance, err := a.open(request.Identity)
+	if err != nil {
+		return Resumption{}, err
+	}
+	status := statusOf(instance)
+	if instance.Owned() {
+		return Resumption{}, inUse(instance, status)
+	}
+	p, err := a.Plan(ctx, PlanRequest{
+		Agent: status.Agent, Identity: instance.ID, TrustCwd: request.TrustCwd, Asks: request.Asks,
+	})
+	if err != nil {
+		return Resumption{}, err
+	}
+	resumption := Resumption{Plan: p, Fresh: request.Fresh}
+	old, err := storedPlan(instance)
+	if err != nil {
+		resumption.Notes = append(resumption.Notes, err.Error())
+	} else {
+		resumption.Notes = append(resumption.Notes, changes(old, p)...)
+	}
+	if request.Fresh {
+		resumption.Notes = append(resumption.Notes, "the machine is made anew from today's image: what its disk holds is lost")
+		return resumption, nil
+	}
+	if status.ImageKey != "" && status.ImageKey != p.Image.Key {
+		resumption.Notes = append(resumption.Notes, "the image is newer now; this bottle goes on with its old disk (the new one: bottle resume --fresh "+request.Identity+")")
+	}
+	return resumption, sameMachine(old, p)
+}
+
+// changes says what differs between the plan that a bottle ran by and the new one.
+func changes(old, now plan.Plan) []string {
+	before, err := old.JSON()
+	if err != nil {
+		return []string{err.Error()}
+	}
+	after, err := now.JSON()
+	if err != nil {
+		return []string{err.Error()}
+	}
+	if string(before) == string(after) {
+		return nil
+	}
+	return []string{"the plan has changed since"}
+}
+
+// sameMachine refuses what a machine that exists cannot become.
+func sameMachine(old, now plan.Plan) error {
+	var what string
+	switch {
+	case old.Identity == "": // it cannot be read: nobody knows
+	case old.VM.Tool != now.VM.Tool:
+		what = fmt.Sprintf("its machine is one of %s, and the VM tool is %s now", old.VM.Tool, now.VM.Tool)
+	case len(old.Ports) != len(now.Ports):
+		what = fmt.Sprintf("its machine has %d ways out, and the plan wants %d now", len(old.Ports), len(now.Ports))
+	case old.VM.CPUs != now.VM.CPUs, old.VM.MemoryMiB != now.VM.MemoryMiB, old.VM.DiskGiB != now.VM.DiskGiB:
+		what = fmt.Sprintf("its machine has %s, and the plan wants %s now", size(old.VM), size(now.VM))
+	}
+	for i := range min(len(old.Ports), len(now.Ports)) {
+		if what == "" && old.Ports[i].Guest != now.Ports[i].Guest {
+			what = fmt.Sprintf("its machine has port %d, and the plan wants %d now", old.Ports[i].Guest, now.Ports[i].Guest)
+		}
+	}
+	if what == "" {
+		return nil
+	}
+	return fresh(now.Identity, what)
+}
+
+func size(vm plan.VM) string {
+	return fmt.Sprintf("%d cpus, %d MiB and %d GiB", vm.CPUs, vm.MemoryMiB, vm.DiskGiB)
+}
+
+// fresh is the problem of a machine that cannot go on.
+func fresh(identity, what string) *Problem {
+	return &Problem{Text: identity + " cannot go on as it is: " + what, Hints: []string{"bottle resume --fresh " + identity}}
+}
+
+func storedPlan(instance *state.Instance) (plan.Plan, error) {
+	var p plan.Plan
+	data, err := os.ReadFile(instance.Path(state.PlanFile))
+	if err == nil {
+		err = json.Unmarshal(data, &p)
+	}
+	if err != nil {
+		return plan.Plan{}, fmt.Errorf("what the plan was before cannot be read: %w", err)
+	}
+	return p, nil
+}
+
+// statusOf is the status, or what follows from the identity where that cannot be read:
+// half a file must not stand in the way.
+func statusOf(instance *state.Instance) state.Status {
+	status, err := instance.Status()
+	if err != nil {
+		status = state.Status{Identity: instance.ID, Agent: instance.ID.Agent()}
+	}
+	if status.Machine == "" {
+		status.Machine = launch.MachineName(instance.ID)
+	}
+	return status
+}
+
+func inUse(instance *state.Instance, status state.Status) error {
+	return &Problem{
+		Text:  fmt.Sprintf("%s is in use (%s)", instance.ID, stateOf(instance, status)),
+		Hints: []string{"bottle list"},
+	}
+}
+
+// Resume launches a bottle again that is kept, or whose owner died. The caller closes it.
+func (a *App) Resume(ctx context.Context, r Resumption) (*launch.Bottle, error) {
+	if err := Supported(r.Plan); err != nil {
+		return nil, err
+	}
+	instance, err := a.open(r.Plan.Identity)
+	if err != nil {
+		return nil, err
+	}
+	switch err := instance.Lock(); {
+	case errors.Is(err, state.ErrLocked):
+		return nil, inUse(instance, statusOf(instance))
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, notFound(r.Plan.Identity)
+	case err != nil:
+		return nil, err
+	}
+	bottle, err := a.resume(ctx, r, instance)
+	if err != nil {
+		instance.Unlock()
+		return nil, engineProblem(err)
+	}
+	return bottle, nil
+}
+
+// resume has the lock, which the bottle takes over.
+func (a *App) resume(ctx context.Context, r Resumption, instance *state.Instance) (*launch.Bottle, error) {
+	status := statusOf(instance)
+	client, err := a.clientOf(ctx, status)
+	if err != nil {
+		return nil, err
+	}
+	if r.Fresh { // whatever it was made with, it is gone before the new one
+		err = a.retire(ctx, client, status)
+	} else {
+		err = a.settleMachine(ctx, client, status)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := a.removeBundle(ctx, instance.ID); err != nil {
+		return nil, err
+	}
+	if err := instance.SetWish(state.NoWish); err != nil {
+		return nil, err
+	}
+	if r.Fresh {
+		if client, err = a.vmTool(ctx); err != nil {
+			return nil, err
+		}
+	}
+	deps, done, err := a.deps(ctx, r.Plan, client)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	bottle, err := launch.Resume(ctx, r.Plan, deps, launch.Kept{Instance: instance, Status: status, Fresh: r.Fresh})
+	if boot := (*launch.BootError)(nil); errors.As(err, &boot) && !r.Fresh {
+		return nil, &Problem{Err: err, Hints: []string{"bottle resume --fresh " + r.Plan.Identity}}
+	}
+	return bottle, err
+}
+
+// settleMachine makes sure that the machine can be started: it exists, what it boots from
+// is there, and nothing of an earlier owner runs in it.
+func (a *App) settleMachine(ctx context.Context, client *smolvm.Client, status state.Status) error {
+	machine, err := client.Status(ctx, status.Machine)
+	switch {
+	case errors.Is(err, smolvm.ErrNotFound):
+		return fresh(string(status.Identity), "its machine is gone")
+	case err != nil:
+		return err
+	}
+	if status.Artifact != "" {
+		if _, err := os.Stat(status.Artifact); errors.Is(err, fs.ErrNotExist) {
+			return fresh(string(status.Identity), "what its machine boots from is gone: "+status.Artifact)
+		}
+	}
+	if machine.Dead() {
+		return nil
+	}
+	return client.Stop(ctx, status.Machine)
+}
+
+// retire stops a machine that a fresh one replaces. Where the tool has changed, nobody
+// would find the old one afterwards: it is deleted now.
+func (a *App) retire(ctx context.Context, client *smolvm.Client, status state.Status) error {
+	now, err := a.vmTool(ctx)
+	if err != nil {
+		return err
+	}
+	if now.Tool().Name != client.Tool().Name {
+		return client.Delete(ctx, status.Machine)
+	}
+	return client.Stop(ctx, status.Machine)
+}
+
+func notFound(identity string) error {
+	return &Problem{Text: "there is no bottle " + identity, Hints: []string{"bottle list"}}
+}
