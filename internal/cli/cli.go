@@ -73,7 +73,7 @@ func (s *session) again(flag string) string {
 
 func commands() []command {
 	return []command{
-		startCommand(), resumeCommand(), execCommand(), shellCommand(), listCommand(), stopCommand(),
+		startCommand(), attachCommand(), resumeCommand(), execCommand(), shellCommand(), listCommand(), stopCommand(),
 		superviseCommand(), auditCommand(), planCommand(), imagesCommand(), baseCommand(), setupCommand(), doctorCommand(),
 		cleanCommand(), versionCommand(),
 	}
@@ -82,8 +82,17 @@ func commands() []command {
 // Run runs one command line and returns the exit code. environ and dir stand for the
 // process's environment and working directory, so that mage can be a front door too.
 func Run(ctx context.Context, streams Streams, config app.Config, args []string) int {
-	// Mage knows only ^C; `bottle stop` and a closing terminal ask in these ways.
-	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGHUP)
+	// A reader of our output that goes away is an error of a write, not the end of a bottle's
+	// owner. It is not ignored, which our children would inherit.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+	// Mage knows only ^C; `bottle stop` and a closing terminal ask in these ways. Nobody
+	// closes the terminal of a detached owner.
+	asks := []os.Signal{syscall.SIGTERM, syscall.SIGHUP}
+	if len(args) > 0 && args[0] == app.OwnVerb {
+		signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
+		asks = asks[:1]
+	}
+	ctx, stop := signal.NotifyContext(ctx, asks...)
 	defer stop()
 	err := run(ctx, streams, config, args)
 	if errors.Is(err, pflag.ErrHelp) {
@@ -103,6 +112,9 @@ func run(ctx context.Context, streams Streams, config app.Config, args []string)
 		}
 		fmt.Fprint(streams.Stdout, overview())
 		return nil
+	}
+	if args[0] == app.OwnVerb {
+		return own(ctx, streams, config)
 	}
 	for _, c := range commands() {
 		if c.name == args[0] || args[0] == "--version" && c.name == "version" {

@@ -23,6 +23,7 @@ built or started before the answer. Without a terminal give --yes.
   bottle start demo
   bottle start demo --dry-run --format=json
   bottle start demo --yes </dev/null
+  id=$(bottle start demo --yes --detach)
 
 It exits with the agent's exit code. If that is 0 everything is removed; after any other
 end the machine's disk is kept for "bottle resume", unless --rm is given.`,
@@ -32,6 +33,7 @@ end the machine's disk is kept for "bottle resume", unless --rm is given.`,
 			yes := flags.BoolP("yes", "y", false, "do not ask")
 			dryRun := flags.Bool("dry-run", false, "print the preflight (or the plan, as JSON) and stop")
 			raw := rawFlag(flags)
+			detached := flags.BoolP("detach", "d", false, "return when the agent runs; its terminal: bottle attach")
 			flags.BoolVar(&request.TrustCwd, "trust-cwd", false, "allow agents from ./bottle.toml without asking")
 			format := formatFlag(flags)
 			return func(ctx context.Context, s *session) error {
@@ -51,6 +53,9 @@ end the machine's disk is kept for "bottle resume", unless --rm is given.`,
 				}
 				if err := s.preflight(ctx, p, *yes); err != nil {
 					return err
+				}
+				if *detached {
+					return s.detach(ctx, app.Detached{Plan: p, Remove: *rm})
 				}
 				return s.start(ctx, p, *rm)
 			}

@@ -1,4 +1,4 @@
-// Package session is the terminal of an agent that nobody sits in front of: the owner of a
+// Package console is the terminal of an agent that nobody sits in front of: the owner of a
 // detached bottle holds it, and people come to it and go.
 //
 // Invariants: the agent never waits for a viewer; one that reads too slowly is sent away.
@@ -6,4 +6,4 @@
 // the kernel says; one that came to read cannot type. The screen is as small as the
 // smallest viewer's, so that everybody sees all of it. The output is passed on as the guest
 // wrote it: who shows it to a person filters it (internal/termsafe).
-package session
+package console

@@ -1,4 +1,4 @@
-package session_test
+package console_test
 
 import (
 	"bytes"
@@ -18,7 +18,7 @@ import (
 	"go.uber.org/goleak"
 
 	"bottle.internal/internal/launch"
-	"bottle.internal/internal/session"
+	"bottle.internal/internal/console"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -26,7 +26,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // bench is a session whose agent the test plays.
 type bench struct {
 	t      *testing.T
-	s      *session.Session
+	s      *console.Console
 	stdio  launch.Stdio
 	socket string
 
@@ -42,7 +42,7 @@ func open(t *testing.T, size launch.Size) *bench {
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	b := &bench{t: t, socket: filepath.Join(dir, "attach.sock")}
-	b.s, err = session.Open(t.Context(), session.Config{Socket: b.socket, Size: size, Note: func(event string, fields map[string]any) {
+	b.s, err = console.Open(t.Context(), console.Config{Socket: b.socket, Size: size, Note: func(event string, fields map[string]any) {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		b.notes = append(b.notes, fmt.Sprint(event, " ", fields["viewer"], " ", fields["reason"], " ", fields["read_only"]))
@@ -90,7 +90,7 @@ type person struct {
 	screen *screen
 	sizes  chan launch.Size
 	done   chan struct{}
-	exit   session.Exit
+	exit   console.Exit
 	err    error
 }
 
@@ -114,13 +114,13 @@ func (s *screen) String() string {
 // attach comes with a screen; rows 0 comes without one.
 func (b *bench) attach(ctx context.Context, rows, cols int, readOnly bool) *person {
 	b.t.Helper()
-	keys, err := session.ParseKeys(session.DefaultDetachKeys)
+	keys, err := console.ParseKeys(console.DefaultDetachKeys)
 	if err != nil {
 		b.t.Fatal(err)
 	}
 	keyboard, typed := io.Pipe()
 	p := &person{t: b.t, typed: typed, screen: &screen{}, done: make(chan struct{})}
-	v := session.Viewer{Stdin: keyboard, Stdout: p.screen, Keys: keys, ReadOnly: readOnly}
+	v := console.Viewer{Stdin: keyboard, Stdout: p.screen, Keys: keys, ReadOnly: readOnly}
 	if rows > 0 {
 		p.sizes = make(chan launch.Size, 1)
 		p.sizes <- launch.Size{Rows: rows, Cols: cols}
@@ -128,7 +128,7 @@ func (b *bench) attach(ctx context.Context, rows, cols int, readOnly bool) *pers
 	}
 	go func() {
 		defer close(p.done)
-		p.exit, p.err = session.Attach(ctx, b.socket, v)
+		p.exit, p.err = console.Attach(ctx, b.socket, v)
 		_ = keyboard.Close()
 	}()
 	b.t.Cleanup(func() { _ = typed.Close() })
@@ -150,7 +150,7 @@ func (p *person) sees(text string) {
 	})
 }
 
-func (p *person) ends() (session.Exit, error) {
+func (p *person) ends() (console.Exit, error) {
 	p.t.Helper()
 	select {
 	case <-p.done:
@@ -202,7 +202,7 @@ func TestAttach(t *testing.T) {
 	p.types("y") // ctrl-p alone is the agent's
 	b.reads("\x10y")
 	p.types("\x10\x11")
-	if _, err := p.ends(); !errors.Is(err, session.ErrDetached) {
+	if _, err := p.ends(); !errors.Is(err, console.ErrDetached) {
 		t.Errorf("ends with %v", err)
 	}
 	b.prints("nobody looks\r\n")
@@ -214,7 +214,7 @@ func TestAttach(t *testing.T) {
 		t.Errorf("redraw by %v, %v", nudge, size)
 	}
 	b.prints("bye")
-	b.s.End(session.Exit{Code: 7})
+	b.s.End(console.Exit{Code: 7})
 	if exit, err := again.ends(); exit.Code != 7 || err != nil {
 		t.Errorf("%v, %v", exit, err)
 	}
@@ -260,14 +260,14 @@ func TestSeveralViewers(t *testing.T) {
 	big.types("b")
 	b.reads("b")
 	small.types("\x10\x11")
-	if _, err := small.ends(); !errors.Is(err, session.ErrDetached) {
+	if _, err := small.ends(); !errors.Is(err, console.ErrDetached) {
 		t.Errorf("ends with %v", err)
 	}
 	if size := b.size(); size != (launch.Size{Rows: 50, Cols: 100}) {
 		t.Errorf("without the small one: %v", size)
 	}
 	reader.types("\x03") // ^C is nobody's but the reader's own
-	if _, err := reader.ends(); !errors.Is(err, session.ErrDetached) {
+	if _, err := reader.ends(); !errors.Is(err, console.ErrDetached) {
 		t.Errorf("ends with %v", err)
 	}
 	big.types("c")
@@ -409,7 +409,7 @@ func TestSocketIsPrivate(t *testing.T) {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if s, err := session.Open(t.Context(), session.Config{Socket: b.socket}); err == nil {
+	if s, err := console.Open(t.Context(), console.Config{Socket: b.socket}); err == nil {
 		_ = s.Close()
 		t.Error("a directory that others can enter is good enough")
 	}
@@ -432,7 +432,7 @@ func TestConnectionEnds(t *testing.T) {
 	if err := b.s.Close(); err != nil {
 		t.Error(err)
 	}
-	if _, err := second.ends(); !errors.Is(err, session.ErrGone) {
+	if _, err := second.ends(); !errors.Is(err, console.ErrGone) {
 		t.Errorf("ends with %v", err)
 	}
 }
@@ -440,11 +440,11 @@ func TestConnectionEnds(t *testing.T) {
 func TestParseKeys(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{"ctrl-p,ctrl-q": "\x10\x11", "a,b,DEL": "ab\x7f", "ctrl-]": "\x1d", "": ""} {
-		if got, err := session.ParseKeys(text); err != nil || string(got) != want {
+		if got, err := console.ParseKeys(text); err != nil || string(got) != want {
 			t.Errorf("%q: %q, %v", text, got, err)
 		}
 	}
-	if _, err := session.ParseKeys("ctrl-p,hello"); err == nil || err.Error() != `"ctrl-p,hello" are no keys: want letters, ctrl- and a letter, or DEL, between commas` {
+	if _, err := console.ParseKeys("ctrl-p,hello"); err == nil || err.Error() != `"ctrl-p,hello" are no keys: want letters, ctrl- and a letter, or DEL, between commas` {
 		t.Error(err)
 	}
 }

@@ -1,4 +1,4 @@
-package session
+package console
 
 import (
 	"errors"
@@ -43,7 +43,7 @@ type viewer struct {
 	wake   chan struct{}
 }
 
-func (s *Session) serve(conn *net.UnixConn) {
+func (s *Console) serve(conn *net.UnixConn) {
 	v := &viewer{conn: conn, gone: make(chan struct{}), wake: make(chan struct{}, 1)}
 	defer conn.Close()
 	if !link.PeerIsUs(conn) {
@@ -91,7 +91,7 @@ func (v *viewer) refuse(err error) {
 }
 
 // read takes what the viewer sends until it leaves.
-func (s *Session) read(v *viewer, buffer []byte) (reason string) {
+func (s *Console) read(v *viewer, buffer []byte) (reason string) {
 	for {
 		k, payload, err := readFrame(v.conn, buffer)
 		switch {

@@ -1,4 +1,4 @@
-package session
+package console
 
 import (
 	"context"
@@ -31,8 +31,8 @@ type Config struct {
 	Note func(event string, fields map[string]any)
 }
 
-// Session is an agent's terminal. Its owner calls Close.
-type Session struct {
+// Console is an agent's terminal. Its owner calls Close.
+type Console struct {
 	config        Config
 	listener      *net.UnixListener
 	master, slave *os.File
@@ -51,7 +51,7 @@ type Session struct {
 }
 
 // Open makes the terminal and waits for viewers.
-func Open(ctx context.Context, config Config) (*Session, error) {
+func Open(ctx context.Context, config Config) (*Console, error) {
 	if config.Note == nil {
 		config.Note = func(string, map[string]any) {}
 	}
@@ -63,7 +63,7 @@ func Open(ctx context.Context, config Config) (*Session, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("making a terminal: %w", err), listener.Close())
 	}
-	s := &Session{
+	s := &Console{
 		config: config, listener: listener, master: master, slave: slave,
 		input: make(chan []byte), done: make(chan struct{}),
 		history: newHistory(), viewers: map[*viewer]bool{},
@@ -82,12 +82,12 @@ func Open(ctx context.Context, config Config) (*Session, error) {
 }
 
 // Stdio is what the agent runs with.
-func (s *Session) Stdio() launch.Stdio {
+func (s *Console) Stdio() launch.Stdio {
 	return launch.Stdio{Stdin: s.slave, Stdout: output{s}, Stderr: output{s}, TTY: true, Sizes: s.sizes.out}
 }
 
 // output is the session as a writer. It never fails and never waits.
-type output struct{ s *Session }
+type output struct{ s *Console }
 
 func (o output) Write(p []byte) (int, error) {
 	o.s.mu.Lock()
@@ -100,7 +100,7 @@ func (o output) Write(p []byte) (int, error) {
 }
 
 // End tells the viewers how the agent ended, and waits a moment until they know.
-func (s *Session) End(exit Exit) {
+func (s *Console) End(exit Exit) {
 	s.mu.Lock()
 	s.ended = &exit
 	var waiting []*viewer
@@ -121,12 +121,12 @@ func (s *Session) End(exit Exit) {
 
 // Close ends the session. Viewers that are still there are cut off. Closing it again does
 // nothing.
-func (s *Session) Close() error {
+func (s *Console) Close() error {
 	s.closing.Do(func() { s.closeErr = s.close() })
 	return s.closeErr
 }
 
-func (s *Session) close() error {
+func (s *Console) close() error {
 	err := s.listener.Close()
 	close(s.done)
 	s.mu.Lock()
@@ -140,7 +140,7 @@ func (s *Session) close() error {
 	return err
 }
 
-func (s *Session) accept() {
+func (s *Console) accept() {
 	for {
 		conn, err := s.listener.AcceptUnix()
 		if errors.Is(err, net.ErrClosed) {
@@ -159,7 +159,7 @@ func (s *Session) accept() {
 }
 
 // typeInput writes what viewers type. Only it waits for a guest that does not read.
-func (s *Session) typeInput() {
+func (s *Console) typeInput() {
 	for {
 		select {
 		case <-s.done:
@@ -174,7 +174,7 @@ func (s *Session) typeInput() {
 
 // enter registers a viewer and gives it what has happened so far, in one step: nothing is
 // missed and nothing comes twice.
-func (s *Session) enter(v *viewer) error {
+func (s *Console) enter(v *viewer) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	select {
@@ -196,7 +196,7 @@ func (s *Session) enter(v *viewer) error {
 	return nil
 }
 
-func (s *Session) leave(v *viewer) {
+func (s *Console) leave(v *viewer) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.viewers, v)
@@ -205,7 +205,7 @@ func (s *Session) leave(v *viewer) {
 
 // resize makes the screen as small as the smallest viewer's. Without one it stays. The
 // caller holds the lock.
-func (s *Session) resize(redraw bool) {
+func (s *Console) resize(redraw bool) {
 	var size launch.Size
 	for v := range s.viewers {
 		rows, cols := int(v.rows), int(v.cols)
