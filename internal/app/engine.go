@@ -71,7 +71,7 @@ func (a *App) sidecars(ctx context.Context) (launch.Sidecars, *client.Client, er
 		return nil, nil, err
 	}
 	return sidecar.Starter{
-		Engine: engine, Owner: a.owner(), Events: a.events,
+		Engine: a.watched(engine), Owner: a.owner(), Events: a.events,
 		Image: func(ctx context.Context) (string, error) {
 			loaded, _, err := a.loadBundle(ctx, engine)
 			return loaded.Ref, err

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -222,38 +221,3 @@ func (a *App) loadBundle(ctx context.Context, engine imagepack.Engine) (imagepac
 }
 
 func lines(text string) []string { return strings.Split(strings.TrimRight(text, "\n"), "\n") }
-
-// Clean removes the caches: packs, layers and programs; with all, downloads and the
-// base too. It returns what was removed.
-func (a *App) Clean(all bool) ([]string, error) {
-	names := []string{"packs", "recipes", "registry", "layers", "programs"}
-	if all {
-		names = nil
-		entries, err := os.ReadDir(a.dirs.cache)
-		if err != nil && !errors.Is(err, os.ErrNotExist) {
-			return nil, fmt.Errorf("looking at the cache: %w", err)
-		}
-		for _, entry := range entries {
-			names = append(names, entry.Name())
-		}
-	}
-	root, err := os.OpenRoot(a.dirs.cache)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("opening the cache: %w", err)
-	}
-	defer root.Close()
-	var removed []string
-	for _, name := range names {
-		if _, err := root.Lstat(name); err != nil {
-			continue
-		}
-		if err := root.RemoveAll(name); err != nil {
-			return removed, fmt.Errorf("cleaning the cache: %w", err)
-		}
-		removed = append(removed, filepath.Join(a.dirs.cache, name))
-	}
-	return removed, nil
-}

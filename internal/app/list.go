@@ -26,13 +26,9 @@ func (a *App) List(context.Context) ([]Row, []error) {
 	rows := []Row{}
 	instances, problems := a.state.List()
 	for _, instance := range instances {
-		status, err := instance.Status()
-		now := stateOf(instance, status)
-		if now == orphaned { // or its owner has just ended
-			if status, err = instance.Status(); instance.Gone() {
-				continue
-			}
-			now = stateOf(instance, status)
+		status, now, err := look(instance)
+		if now == gone {
+			continue
 		}
 		if err != nil {
 			problems = append(problems, err)
@@ -50,6 +46,19 @@ func (a *App) List(context.Context) ([]Row, []error) {
 		rows = append(rows, row)
 	}
 	return rows, problems
+}
+
+// look reads a bottle's status and says what state it is in.
+func look(instance *state.Instance) (status state.Status, now string, err error) {
+	status, err = instance.Status()
+	if now = stateOf(instance, status); now != orphaned {
+		return status, now, err
+	}
+	// Or its owner has just ended: what it wrote last counts.
+	if status, err = instance.Status(); instance.Gone() {
+		return status, gone, nil
+	}
+	return status, stateOf(instance, status), err
 }
 
 // orphaned is the state of a bottle whose process is gone.

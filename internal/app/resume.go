@@ -172,11 +172,11 @@ func (a *App) Resume(ctx context.Context, r Resumption) (*launch.Bottle, error) 
 // resume has the lock, which the bottle takes over.
 func (a *App) resume(ctx context.Context, r Resumption, instance *state.Instance) (*launch.Bottle, error) {
 	status := statusOf(instance)
-	client, err := a.clientOf(ctx, status)
+	client, err := a.vmTool(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if r.Fresh { // whatever it was made with, it is gone before the new one
+	if r.Fresh {
 		err = a.retire(ctx, client, status)
 	} else {
 		err = a.settleMachine(ctx, client, status)
@@ -189,11 +189,6 @@ func (a *App) resume(ctx context.Context, r Resumption, instance *state.Instance
 	}
 	if err := instance.SetWish(state.NoWish); err != nil {
 		return nil, err
-	}
-	if r.Fresh {
-		if client, err = a.vmTool(ctx); err != nil {
-			return nil, err
-		}
 	}
 	deps, done, err := a.deps(ctx, r.Plan, client)
 	if err != nil {
@@ -228,17 +223,17 @@ func (a *App) settleMachine(ctx context.Context, client *smolvm.Client, status s
 	return client.Stop(ctx, status.Machine)
 }
 
-// retire stops a machine that a fresh one replaces. Where the tool has changed, nobody
-// would find the old one afterwards: it is deleted now.
-func (a *App) retire(ctx context.Context, client *smolvm.Client, status state.Status) error {
-	now, err := a.vmTool(ctx)
+// retire stops a machine that a fresh one replaces. One of another tool, which nobody would
+// look for afterwards, is deleted.
+func (a *App) retire(ctx context.Context, now *smolvm.Client, status state.Status) error {
+	before, err := a.clientOf(ctx, status)
 	if err != nil {
 		return err
 	}
-	if now.Tool().Name != client.Tool().Name {
-		return client.Delete(ctx, status.Machine)
+	if before.Tool().Name != now.Tool().Name {
+		return before.Delete(ctx, status.Machine)
 	}
-	return client.Stop(ctx, status.Machine)
+	return now.Stop(ctx, status.Machine)
 }
 
 func notFound(identity string) error {

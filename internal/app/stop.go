@@ -158,5 +158,9 @@ func (a *App) removeMachine(ctx context.Context, status state.Status) error {
 	if err != nil {
 		return err
 	}
+	machine, err := client.Status(ctx, status.Machine)
+	if owner := machine.Labels[launch.LabelOwner]; err == nil && owner != "" && owner != a.owner() {
+		return nil // of another state directory, under the same name
+	}
 	return client.Delete(ctx, status.Machine)
 }

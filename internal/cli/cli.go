@@ -73,7 +73,7 @@ func (s *session) again(flag string) string {
 
 func commands() []command {
 	return []command{
-		startCommand(), attachCommand(), resumeCommand(), execCommand(), shellCommand(), listCommand(), stopCommand(),
+		startCommand(), attachCommand(), resumeCommand(), execCommand(), shellCommand(), listCommand(), inspectCommand(), stopCommand(), cleanupCommand(),
 		superviseCommand(), auditCommand(), planCommand(), imagesCommand(), baseCommand(), setupCommand(), doctorCommand(),
 		cleanCommand(), versionCommand(),
 	}

@@ -77,6 +77,11 @@ func (s *session) preflight(ctx context.Context, p plan.Plan, yes bool) error {
 	if err := app.Supported(p); err != nil {
 		return err
 	}
+	return s.confirm(ctx, "Start "+p.Identity+"?", yes)
+}
+
+// confirm asks before something happens.
+func (s *session) confirm(ctx context.Context, question string, yes bool) error {
 	if yes {
 		return nil
 	}
@@ -86,13 +91,13 @@ func (s *session) preflight(ctx context.Context, p plan.Plan, yes bool) error {
 			hints: []string{s.again("--yes")},
 		}
 	}
-	fmt.Fprintf(s.Stderr, "Start %s? [y/N] ", p.Identity)
+	fmt.Fprintf(s.Stderr, "%s [y/N] ", question)
 	answer, err := readLine(ctx, s)
 	if err != nil {
 		return err
 	}
 	if !strings.EqualFold(answer, "y") && !strings.EqualFold(answer, "yes") {
-		return errors.New("not started")
+		return errors.New("nothing was done")
 	}
 	return nil
 }
@@ -105,7 +110,7 @@ func readLine(ctx context.Context, s *session) (string, error) {
 		fmt.Fprintln(s.Stderr)
 		return "", context.Cause(ctx)
 	case err != nil && line == "":
-		return "", errors.New("no answer: not started")
+		return "", errors.New("no answer: nothing was done")
 	}
 	return strings.TrimSpace(line), nil
 }

@@ -51,10 +51,10 @@ func TestPreflightAsks(t *testing.T) {
 	for _, test := range []struct{ typed, want string }{
 		{"y\n", ""},
 		{"YES\n", ""},
-		{"n\n", "not started"},
-		{"\n", "not started"},
-		{"yellow\n", "not started"},
-		{"\x04", "no answer: not started"}, // ^D
+		{"n\n", "nothing was done"},
+		{"\n", "nothing was done"},
+		{"yellow\n", "nothing was done"},
+		{"\x04", "no answer: nothing was done"}, // ^D
 	} {
 		s, keyboard, stderr := terminal(t)
 		if _, err := keyboard.WriteString(test.typed); err != nil {

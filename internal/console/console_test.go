@@ -17,8 +17,8 @@ import (
 
 	"go.uber.org/goleak"
 
-	"bottle.internal/internal/launch"
 	"bottle.internal/internal/console"
+	"bottle.internal/internal/launch"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"bottle.internal/internal/execx"
+	"bottle.internal/internal/guest"
 )
 
 // outputCap bounds plain and --stream exec.
@@ -34,6 +35,9 @@ func (t *fakeTool) exec(line parsed) error {
 		fmt.Fprintln(os.Stderr, "error: the following required arguments were not provided:\n  <COMMAND>...")
 		return exitCode(2)
 	}
+	if line.rest[0] == guest.Program {
+		return t.bottleGuest(line)
+	}
 	program := findProgram(line.rest[0])
 	if program == "" {
 		return errors.New("agent operation failed: vm exec: failed to spawn command: No such file or directory (os error 2)")
@@ -50,6 +54,7 @@ func (t *fakeTool) exec(line parsed) error {
 
 // findProgram needs no PATH: the caller may have given none.
 func findProgram(name string) string {
+	name = strings.TrimPrefix(name, "/bin/")
 	if !slices.Contains(programs(), name) {
 		return ""
 	}

@@ -9,7 +9,7 @@ import (
 // writeAtomic writes through a temporary file in the same directory, so that a reader
 // or a crash sees the old bytes or the new ones.
 func writeAtomic(path string, data []byte) (err error) {
-	file, err := os.CreateTemp(filepath.Dir(path), ".tmp-*")
+	file, err := os.CreateTemp(filepath.Dir(path), tempPrefix+"*")
 	if err != nil {
 		return err
 	}
