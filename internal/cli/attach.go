@@ -130,7 +130,7 @@ func (s *session) detach(ctx context.Context, d app.Detached) error {
 		return err
 	}
 	id := d.Plan.Identity
-	fmt.Fprintf(s.Stderr, "bottle: %s runs; to its terminal: bottle attach %s; its end: bottle stop %s\n", id, id, id)
+	fmt.Fprintf(s.Stderr, "bottle: %s runs\nbottle: hint:  bottle attach %s    (ctrl-p ctrl-q leaves it again)\nbottle: hint:  bottle stop %s\n", id, id, id)
 	fmt.Fprintln(s.Stdout, id)
 	return nil
 }
