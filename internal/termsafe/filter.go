@@ -92,13 +92,14 @@ func (f *Filter) escape(seq []byte) {
 func safeEscape(seq string) bool {
 	switch len(seq) {
 	case 1:
-		return strings.Contains("78=>DEMc69", seq)
+		return oneOf(seq[0], "78=>DEMc69")
 	case 2:
-		return seq[0] == '#' && strings.Contains("34568", seq[1:]) ||
-			strings.Contains("()*+", seq[:1]) && strings.Contains("AB012", seq[1:])
+		return seq[0] == '#' && oneOf(seq[1], "34568") || oneOf(seq[0], "()*+") && oneOf(seq[1], "AB012")
 	}
 	return false
 }
+
+func oneOf(c byte, set string) bool { return strings.IndexByte(set, c) >= 0 }
 
 func (f *Filter) csi(seq []byte) {
 	s, ok := parseCSI(seq)

@@ -120,8 +120,10 @@ func TestReset(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ name, in, want string }{
 		{"colours only", "\x1b[31m", ""},
-		{"a whole screen program", "\x1b[?1049h\x1b[?25l\x1b[?1000;1006h\x1b[?2004h\x1b[?1h\x1b=\x1b[2;10r\x1b[5 q\x1b(0\x1b]0;t\x07",
-			"\x1b[?1l\x1b[?1000l\x1b[?1006l\x1b[?2004l\x1b[?25h\x1b[?1049l\x1b7\x1b[r\x1b8\x1b>\x1b[0 q\x1b(B\x1b)B\x1b[23;0t"},
+		{
+			"a whole screen program", "\x1b[?1049h\x1b[?25l\x1b[?1000;1006h\x1b[?2004h\x1b[?1h\x1b=\x1b[2;10r\x1b[5 q\x1b(0\x1b]0;t\x07",
+			"\x1b[?1l\x1b[?1000l\x1b[?1006l\x1b[?2004l\x1b[?25h\x1b[?1049l\x1b7\x1b[r\x1b8\x1b>\x1b[0 q\x1b(B\x1b)B\x1b[23;0t",
+		},
 		{"it cleaned up itself", "\x1b[?1049h\x1b[?25l\x1b[?2004h\x1b[?2004l\x1b[?25h\x1b[?1049l\x1b=\x1b>\x1b[4h\x1b[4l", ""},
 		{"wrap, insert, newline", "\x1b[?7l\x1b[4h\x1b[20h", "\x1b[?7h\x1b[4l\x1b[20l"},
 		{"keyboard on both screens", "\x1b[>1u\x1b[?1049h\x1b[>3u\x1b[>3u\x1b[<u\x1b[=5u", "\x1b[=0u\x1b[<1u\x1b[?1049l\x1b[<1u"},

@@ -1,6 +1,7 @@
 package termsafe
 
 import (
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -80,7 +81,7 @@ func (t *Text) control(c byte) {
 }
 
 func (t *Text) escape(seq []byte) {
-	if strings.Contains("DEMc8", string(seq)) {
+	if len(seq) == 1 && oneOf(seq[0], "DEMc8") {
 		t.next(false)
 	}
 }
@@ -121,13 +122,6 @@ func (t *Text) column(to int) {
 	}
 }
 
-func onScreen(s sequence) bool {
-	for _, mode := range s.params {
-		if alternate(mode) {
-			return true
-		}
-	}
-	return false
-}
+func onScreen(s sequence) bool { return slices.ContainsFunc(s.params, alternate) }
 
 func (t *Text) osc([]byte) {}
