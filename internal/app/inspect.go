@@ -132,7 +132,9 @@ func (i *Inspection) walk(dir string) error {
 // Text is the inspection for a person: a line for each fact.
 func (i Inspection) Text() string {
 	var b strings.Builder
-	line := func(key, format string, args ...any) { fmt.Fprintf(&b, "%-10s %s\n", key, fmt.Sprintf(format, args...)) }
+	line := func(key, format string, args ...any) {
+		fmt.Fprintf(&b, "%-10s %s\n", key, fmt.Sprintf(format, args...))
+	}
 	if i.Plan != nil {
 		b.WriteString(strings.TrimRight(i.Plan.Preflight(), "\n") + "\n\n")
 	} else {

@@ -11,6 +11,7 @@ import (
 	"bottle.internal/internal/launch"
 	"bottle.internal/internal/plan"
 	"bottle.internal/internal/state"
+	"bottle.internal/pkg/bundle"
 	"bottle.internal/pkg/smolvm"
 )
 
@@ -149,6 +150,18 @@ func (a *App) Resume(ctx context.Context, r Resumption) (*launch.Bottle, error) 
 	if err := Supported(r.Plan); err != nil {
 		return nil, err
 	}
+	bottle, err := a.tryResume(ctx, r)
+	if errors.Is(err, bundle.ErrLeftover) {
+		// The engine carries out what a process asked for that has died since.
+		bottle, err = a.tryResume(ctx, r)
+	}
+	if err != nil {
+		return nil, engineProblem(err)
+	}
+	return bottle, nil
+}
+
+func (a *App) tryResume(ctx context.Context, r Resumption) (*launch.Bottle, error) {
 	instance, err := a.open(r.Plan.Identity)
 	if err != nil {
 		return nil, err
@@ -164,9 +177,8 @@ func (a *App) Resume(ctx context.Context, r Resumption) (*launch.Bottle, error) 
 	bottle, err := a.resume(ctx, r, instance)
 	if err != nil {
 		instance.Unlock()
-		return nil, engineProblem(err)
 	}
-	return bottle, nil
+	return bottle, err
 }
 
 // resume has the lock, which the bottle takes over.

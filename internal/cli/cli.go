@@ -94,6 +94,7 @@ func Run(ctx context.Context, streams Streams, config app.Config, args []string)
 	}
 	ctx, stop := signal.NotifyContext(ctx, asks...)
 	defer stop()
+	defer survivePipes()()
 	err := run(ctx, streams, config, args)
 	if errors.Is(err, pflag.ErrHelp) {
 		return exitOK

@@ -7,6 +7,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"syscall"
 
 	"bottle.internal/internal/event"
 	"bottle.internal/internal/launch"
@@ -49,6 +50,7 @@ func report(stderr io.Writer, err error) int {
 		fmt.Fprintln(stderr, "bottle: interrupted")
 	}
 	switch {
+	case kept == nil && errors.Is(err, syscall.EPIPE): // whoever read the answer has enough of it
 	case !passed && !interrupted && !ended:
 		explain(stderr, err)
 	case errors.As(err, &leftover):

@@ -52,7 +52,12 @@ func (w *world) check(t *testing.T, at string) {
 	case len(rows) != 1 || rows[0].State != "orphaned":
 		t.Errorf("list: %v, want one orphan", rows)
 	}
-	if w.cleanup(t, "--stopped"); len(w.left(t)) > 0 {
+	w.cleanup(t, "--stopped")
+	for try := 0; len(w.left(t)) > 0 && try < 2; try++ {
+		// The engine may carry out what a process asked for that is dead by now.
+		w.cleanup(t, "--stopped")
+	}
+	if len(w.left(t)) > 0 {
 		t.Errorf("left after the cleanup:\n%s", strings.Join(w.left(t), "\n"))
 	}
 	if rows := w.list(t); len(rows) > 0 {
@@ -98,15 +103,12 @@ func TestKilledResume(t *testing.T) {
 	id := w.list(t)[0].Identity
 	for _, resume := range [][]string{{"resume", "--yes", id}, {"resume", "--yes", "--fresh", id}} {
 		effects := w.effects(t, 7, resume...)
-		for _, at := range effects {
+		// How it ends is the same as after a start.
+		for _, at := range effects[:slices.Index(effects, "the phase stopping #1")+1] {
 			t.Run(strings.Join(resume[2:], " ")+" "+at, func(t *testing.T) {
 				w.crash(t, at, resume...)
-				want := "orphaned"
-				if strings.HasPrefix(at, "the phase stopped") {
-					want = "stopped"
-				}
-				if rows := w.list(t); len(rows) != 1 || rows[0].Identity != id || rows[0].State != want {
-					t.Errorf("list: %v, want %s", rows, want)
+				if rows := w.list(t); len(rows) != 1 || rows[0].Identity != id || rows[0].State != "orphaned" {
+					t.Errorf("list: %v, want an orphan", rows)
 				}
 				w.decoysLive(t)
 			})
