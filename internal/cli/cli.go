@@ -82,9 +82,6 @@ func commands() []command {
 // Run runs one command line and returns the exit code. environ and dir stand for the
 // process's environment and working directory, so that mage can be a front door too.
 func Run(ctx context.Context, streams Streams, config app.Config, args []string) int {
-	// A reader of our output that goes away is an error of a write, not the end of a bottle's
-	// owner. It is not ignored, which our children would inherit.
-	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	// Mage knows only ^C; `bottle stop` and a closing terminal ask in these ways. Nobody
 	// closes the terminal of a detached owner.
 	asks := []os.Signal{syscall.SIGTERM, syscall.SIGHUP}

@@ -46,6 +46,7 @@ func own(ctx context.Context, streams Streams, config app.Config) error {
 		return &usageError{text: "this command is bottle's own", hints: []string{"bottle start --detach AGENT"}}
 	}
 	syscall.CloseOnExec(reportsFd) // whoever waits for its end waits for us alone
+	defer survivePipes()()
 	o := &owner{}
 	var err error
 	if o.talk, o.bootstrap, err = detach.NewOwner(streams.Stdin, os.NewFile(reportsFd, "reports")); err != nil {

@@ -3,6 +3,7 @@
 package integration
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"strings"
@@ -23,7 +24,7 @@ func (w *world) detached(t *testing.T) string {
 	}
 	t.Cleanup(func() {
 		if _, err := os.Stat(filepath.Join(w.StateDir(), id)); err == nil {
-			w.bottle(t, "stop", id)
+			_, _ = w.Run(context.WithoutCancel(t.Context()), "stop", id) // else the end of all tests says so
 		}
 	})
 	return id
