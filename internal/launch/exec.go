@@ -51,7 +51,8 @@ func Exec(ctx context.Context, machine Machine, name string, command Command, st
 	frames := &call.Stderr
 	if stdio.TTY {
 		frames = &call.Stdout
-		options.Session = string(nonce)
+		// Not the nonce: the guest hides that, and who resizes shows the name to every process.
+		options.Session = string(guest.NewNonce())
 		options.Term = cmp.Or(stdio.Term, os.Getenv("TERM"))
 		if !guest.ValidTerm(options.Term) {
 			options.Term = ""
