@@ -41,7 +41,8 @@ func (a *App) Attach(ctx context.Context, identity string, viewer console.Viewer
 	if err != nil {
 		return Attached{}, err
 	}
-	return Attached{Exit: exit, Kept: a.keptAfter(ctx, instance)}, nil
+	kept, err := a.keptAfter(ctx, instance)
+	return Attached{Exit: exit, Kept: kept}, err
 }
 
 // attachable says why there is nothing to attach to.
@@ -71,20 +72,26 @@ func terminalOf(pid int) string {
 	return " on " + name
 }
 
-// keptAfter waits until the owner has taken its bottle down.
-func (a *App) keptAfter(ctx context.Context, instance *state.Instance) bool {
+// keptAfter waits until the owner has taken its bottle down, and looks what is left of it.
+func (a *App) keptAfter(ctx context.Context, instance *state.Instance) (kept bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, stopPatience)
 	defer cancel()
 	for instance.Owned() {
 		select {
 		case <-ctx.Done():
-			return false
+			return false, &launch.LeftoverError{Identity: string(instance.ID), Err: errors.New("its owner is still at it")}
 		case <-time.After(stopPoll):
 		}
 	}
 	if _, err := a.state.Open(instance.ID); err != nil {
-		return false
+		return false, nil //nolint:nilerr // it is gone, as it should be
 	}
 	status, err := instance.Status()
-	return err == nil && status.Phase == state.Stopped
+	if err == nil && status.Phase != state.Stopped {
+		err = errors.New("see " + instance.Path(state.OwnerLog))
+	}
+	if err != nil {
+		return false, &launch.LeftoverError{Identity: string(instance.ID), Err: err}
+	}
+	return true, nil
 }

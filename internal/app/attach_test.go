@@ -41,7 +41,10 @@ func TestAttach(t *testing.T) {
 	defer screen.Close()
 	_, _ = io.WriteString(screen.Stdio().Stdout, "hello")
 	screen.End(console.Exit{Code: 7})
-	for _, kept := range []bool{false, true} {
+	for phase, want := range map[state.Phase]string{
+		state.Stopped:  "",
+		state.Stopping: "demo-aaaaa was not removed completely: see " + instance.Path(state.OwnerLog),
+	} {
 		status.Phase = state.Running
 		if err := instance.WriteStatus(status); err != nil {
 			t.Fatal(err)
@@ -53,17 +56,23 @@ func TestAttach(t *testing.T) {
 		seen := &bytes.Buffer{}
 		end, err := a.Attach(t.Context(), "demo-aaaaa", console.Viewer{Stdout: writer(func(p []byte) {
 			seen.Write(p)
-			if kept {
-				status.Phase = state.Stopped
-				if err := instance.WriteStatus(status); err != nil {
-					t.Error(err)
-				}
+			status.Phase = phase
+			if err := instance.WriteStatus(status); err != nil {
+				t.Error(err)
 			}
 			instance.Unlock()
 		})})
-		if err != nil || end.Code != 7 || end.Kept != kept || !strings.HasSuffix(seen.String(), "hello") {
+		text := ""
+		if err != nil {
+			text = err.Error()
+		}
+		if text != want || end.Code != 7 || end.Kept != (want == "") || !strings.HasSuffix(seen.String(), "hello") {
 			t.Errorf("%+v, %v, %q", end, err, seen)
 		}
+	}
+	status.Phase = state.Stopped
+	if err := instance.WriteStatus(status); err != nil {
+		t.Fatal(err)
 	}
 	_, err = a.Attach(t.Context(), "demo-aaaaa", console.Viewer{Stdout: io.Discard})
 	if err == nil || err.Error() != "demo-aaaaa is not running (stopped)" {

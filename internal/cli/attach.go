@@ -62,7 +62,10 @@ func (s *session) attach(ctx context.Context, a *attachFlags) error {
 	} else {
 		end, err = s.attachPlain(ctx, identity, viewer, a.stdin && !a.readOnly)
 	}
+	leftover := (*launch.LeftoverError)(nil)
 	switch {
+	case errors.As(err, &leftover): // the agent has ended all the same
+		return errors.Join(exitWith(end.Code), err)
 	case errors.Is(err, console.ErrDetached), errors.Is(err, context.Canceled):
 		fmt.Fprintf(s.Stderr, "bottle: detached from %s, which runs on; to come back: bottle attach %s\n", identity, identity)
 		if errors.Is(err, console.ErrDetached) {

@@ -40,6 +40,18 @@ func (w *world) attach(t *testing.T, size *pty.Winsize, args ...string) *process
 	return p
 }
 
+// showed is said for a process that has ended: its last words may still be on their way
+// through the terminal.
+func (p *process) showed(t *testing.T, text string) {
+	t.Helper()
+	eventually(t, 10*time.Second, func() string {
+		if strings.Contains(p.stdout.String(), text) {
+			return ""
+		}
+		return "it has not shown " + text + ":\n" + p.String()
+	})
+}
+
 const detachKeys = "\x10\x11"
 
 // SECURITY-RULES 16, and the life of a detached bottle: attach, type, resize, detach, come
@@ -62,8 +74,8 @@ func TestDetached(t *testing.T) {
 	if code := p.end(t, 30*time.Second); code != 0 {
 		t.Errorf("detach: exit %d\n%s", code, p)
 	}
-	p.said(t, "\x1b[?1049l")
-	p.said(t, "bottle: detached from "+id+", which runs on; to come back: bottle attach "+id)
+	p.showed(t, "\x1b[?1049l")
+	p.showed(t, "bottle: detached from "+id+", which runs on; to come back: bottle attach "+id)
 	if all := p.stdout.String(); strings.Contains(all, "\x1b]52") || strings.Contains(all, "\x1bP") || strings.Contains(all, "\x1b[21t") {
 		t.Errorf("it came through: %q", all)
 	}
@@ -84,7 +96,7 @@ func TestDetached(t *testing.T) {
 		if code := p.end(t, 30*time.Second); code != 9 {
 			t.Errorf("exit %d, want the agent's 9:\n%s", code, p)
 		}
-		p.said(t, "bottle: hint:  bottle resume "+id)
+		p.showed(t, "bottle: hint:  bottle resume "+id)
 	}
 	log, err := os.ReadFile(filepath.Join(w.StateDir(), id, "agent.jsonl"))
 	if err != nil || !strings.Contains(string(log), `"text":"al42so"}`) || strings.Contains(string(log), `\u001b`) {
