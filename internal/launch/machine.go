@@ -115,6 +115,9 @@ func (b *Bottle) endMachine(ctx context.Context) error {
 // proof, which is the first one, is tried again then, so nobody waits for another here.
 func (b *Bottle) boot(ctx context.Context, artifact *Artifact) error {
 	name := b.plan.VM.Name
+	if ctx.Err() != nil { // before anything is lost
+		return context.Cause(ctx)
+	}
 	if b.kept != nil && artifact != nil { // a fresh one in place of the old
 		if err := b.deps.Machine.Delete(ctx, name); err != nil {
 			return fmt.Errorf("deleting the old machine: %w", err)

@@ -184,6 +184,9 @@ func (c *contract) killedVMM(t *testing.T) {
 	_, err = c.client.Exec(ctx, smolvm.ExecOptions{Name: c.name, Command: []string{"true"}})
 	wantIs(t, "Exec", err, smolvm.ErrNotRunning)
 	c.boot(t)
+	if got := c.execIn(t, "/", "cat", "workspace/kept"); got.out != "kept over a stop\n" {
+		t.Errorf("a file written long before the kill: %+v", got)
+	}
 }
 
 func (c *contract) delete(t *testing.T) {

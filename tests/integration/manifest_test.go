@@ -49,6 +49,11 @@ bottle = "small"
 template = "shell"
 command = ["/bin/sh", "-c", "printf 'the agent is %s\\n' up; exec sleep 86399"]
 
+[agents.it-kept]
+bottle = "probed"
+template = "shell"
+command = ["/bin/sh", "-c", "echo x >> kept; wc -l < kept; ls /usr/local/share/ca-certificates | grep -c ^bottle-; cat /usr/local/share/ca-certificates/bottle-*.crt | sha256sum; exit 7"]
+
 [agents.it-seven]
 bottle = "small"
 template = "shell"

@@ -209,6 +209,31 @@ func testKillSupervisor(t *testing.T, w *world) {
 	check(t, w.lite(t, "machine", "ls"), result{stdout: "No machines found\n"})
 }
 
+// After a reboot nothing of the last start is there but its files: other processes have
+// its numbers, and nobody listens on its socket.
+func testReboot(t *testing.T, w *world) {
+	w.up(t, "a")
+	qemu := w.qemuOf(t, "a")
+	if err := syscall.Kill(w.pid(t, "a"), syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, w, "QEMU dies with its supervisor", func() bool { return !qemu.Alive() })
+	bystander := store.Process{PID: os.Getpid(), Start: 1}
+	if err := w.machine("a").WriteRun(store.Run{Supervisor: bystander, QEMU: bystander, Accel: "tcg", Ready: true}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Lstat(w.machine("a").Path(store.ControlSocket)); err != nil {
+		t.Errorf("the control: the dead supervisor's socket: %v", err)
+	}
+	if got := w.state(t, "a"); got.State != "stopped" || got.PID != nil {
+		t.Errorf("after the reboot: %+v", got)
+	}
+	w.must(t, "machine", "stop", "--name", "a")
+	w.must(t, "machine", "start", "--name", "a")
+	check(t, w.sh(t, "a", "echo again"), result{stdout: "again\n"})
+	w.must(t, "machine", "delete", "--name", "a", "--force")
+}
+
 func testKillQEMU(t *testing.T, w *world) {
 	w.up(t, "a")
 	supervisor := w.pid(t, "a")

@@ -26,7 +26,7 @@ import (
 func lifecycles() map[string]func(*testing.T, *world) {
 	return map[string]func(*testing.T, *world){
 		"lifecycle": testLifecycle, "sockets": testSockets, "two machines": testTwo,
-		"kill -9 of the supervisor": testKillSupervisor, "kill -9 of QEMU": testKillQEMU,
+		"kill -9 of the supervisor": testKillSupervisor, "kill -9 of QEMU": testKillQEMU, "reboot": testReboot,
 	}
 }
 
