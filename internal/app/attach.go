@@ -84,7 +84,7 @@ func (a *App) keptAfter(ctx context.Context, instance *state.Instance) (kept boo
 		}
 	}
 	if _, err := a.state.Open(instance.ID); err != nil {
-		return false, nil //nolint:nilerr // it is gone, as it should be
+		return false, nil // it is gone, as it should be
 	}
 	status, err := instance.Status()
 	if err == nil && status.Phase != state.Stopped {
