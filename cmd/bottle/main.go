@@ -12,7 +12,9 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	code := cli.Run(ctx, cli.Streams{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}, app.FromProcess(), os.Args[1:])
+	config := app.FromProcess()
+	config.Self, _ = os.Executable() // without it nothing can be detached
+	code := cli.Run(ctx, cli.Streams{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}, config, os.Args[1:])
 	stop()
 	os.Exit(code)
 }

@@ -27,6 +27,7 @@ type Config struct {
 	Dir      string // working directory
 	Manifest string // explicit manifest, or empty for the user's own
 	Source   string // our checkout, or empty: found from Dir
+	Self     string // the bottle program, or empty: this process is another one
 	UID, GID int
 	Events   event.Sink
 	// Ask asks the person a question whose answer is a secret.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"bottle.internal/internal/launch"
 	"bottle.internal/internal/names"
@@ -25,7 +26,7 @@ func (a *App) Exec(ctx context.Context, identity string, command launch.Command,
 	if !instance.Owned() || status.Phase != state.Running {
 		return 0, notRunning(instance, status)
 	}
-	client, err := a.clientOf(ctx, status)
+	client, err := a.runningClient(ctx, status)
 	if err != nil {
 		return 0, err
 	}
@@ -50,6 +51,20 @@ func (a *App) open(identity string) (*state.Instance, error) {
 		return nil, notFound(identity)
 	}
 	return instance, err
+}
+
+// runningClient is for a bottle that runs: its owner has asked the tool who it is, and a
+// person who waits for a prompt need not wait for the same answer.
+func (a *App) runningClient(ctx context.Context, status state.Status) (*smolvm.Client, error) {
+	name, text, _ := strings.Cut(status.VMTool, " ")
+	version, err := smolvm.ParseVersion(text)
+	if _, statErr := os.Stat(status.VMPath); err != nil || statErr != nil {
+		return a.clientOf(ctx, status)
+	}
+	return smolvm.New(smolvm.Config{
+		Tool: smolvm.Tool{Path: status.VMPath, Name: name, Version: version},
+		Env:  smolvm.Environ(a.config.Environ, map[string]string{"SMOLVM_LITE_KERNEL": a.kernelDir()}), Grace: toolGrace,
+	}), nil
 }
 
 // clientOf is the VM tool that a bottle was started with. Without one on record, or

@@ -28,6 +28,10 @@ func mayImport() map[string][]string {
 		"internal/manifest": {"internal/forge", "internal/names", "internal/nearest", "internal/event", "internal/guest"},
 		"internal/plan":     {"internal/names", "internal/event", "internal/guest", "internal/manifest"},
 		"internal/link":     {"internal/secret"},
+		"internal/termsafe": {},
+		"internal/agentlog": {"internal/termsafe"},
+		"internal/console":  {"internal/launch", "internal/link", "internal/printable", "internal/termsafe"},
+		"internal/detach":   {"internal/event", "internal/plan"},
 		"internal/control":  {"internal/link", "internal/secret", "internal/event"},
 		"internal/guest":    {},
 

@@ -55,6 +55,7 @@ type session struct {
 	args  []string // without flags
 	typed []string // the whole command line
 	plain bool     // no colours and no live lines, even on a terminal
+	raw   bool     // what a guest prints is not filtered
 }
 
 var plainWord = regexp.MustCompile(`^[A-Za-z0-9_./:=@%+,-]+$`)
@@ -73,8 +74,8 @@ func (s *session) again(flag string) string {
 
 func commands() []command {
 	return []command{
-		startCommand(), resumeCommand(), execCommand(), shellCommand(), listCommand(), logsCommand(), inspectCommand(), stopCommand(), cleanupCommand(),
-		copyOutCommand(), verifyCommand(), superviseCommand(), auditCommand(), planCommand(), whyCommand(),
+		startCommand(), attachCommand(), resumeCommand(), execCommand(), shellCommand(), listCommand(), logsCommand(), inspectCommand(), stopCommand(),
+		cleanupCommand(), copyOutCommand(), verifyCommand(), superviseCommand(), auditCommand(), planCommand(), whyCommand(),
 		imagesCommand(), baseCommand(), setupCommand(), doctorCommand(), cleanCommand(), completionCommand(), manCommand(), versionCommand(),
 	}
 }
@@ -82,8 +83,14 @@ func commands() []command {
 // Run runs one command line and returns the exit code. environ and dir stand for the
 // process's environment and working directory, so that mage can be a front door too.
 func Run(ctx context.Context, streams Streams, config app.Config, args []string) int {
-	// Mage knows only ^C; `bottle stop` and a closing terminal ask in these ways.
-	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGHUP)
+	// Mage knows only ^C; `bottle stop` and a closing terminal ask in these ways. Nobody
+	// closes the terminal of a detached owner.
+	asks := []os.Signal{syscall.SIGTERM, syscall.SIGHUP}
+	if len(args) > 0 && args[0] == app.OwnVerb {
+		signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
+		asks = asks[:1]
+	}
+	ctx, stop := signal.NotifyContext(ctx, asks...)
 	defer stop()
 	defer survivePipes()()
 	err := run(ctx, streams, config, args)
@@ -105,9 +112,12 @@ func run(ctx context.Context, streams Streams, config app.Config, args []string)
 		fmt.Fprint(streams.Stdout, overview())
 		return nil
 	}
-	if args[0] == completeVerb {
+	switch args[0] {
+	case completeVerb:
 		complete(ctx, streams.Stdout, config, args[1:])
 		return nil
+	case app.OwnVerb:
+		return own(ctx, streams, config)
 	}
 	for _, c := range commands() {
 		if c.name == args[0] || args[0] == "--version" && c.name == "version" {

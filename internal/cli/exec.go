@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 
 	"github.com/spf13/pflag"
@@ -20,7 +21,9 @@ Its exit code is passed on.
 		setup: func(flags *pflag.FlagSet) func(context.Context, *session) error {
 			root := flags.Bool("root", false, "run as root of the guest")
 			tty := flags.BoolP("tty", "t", false, "give the command a terminal")
+			raw := rawFlag(flags)
 			return func(ctx context.Context, s *session) error {
+				s.raw = *raw
 				if len(s.args) < 2 {
 					return &usageError{text: "which bottle, and which command?", hints: []string{"bottle exec IDENTITY -- COMMAND", "bottle list"}}
 				}
@@ -47,7 +50,9 @@ func shellCommand() command {
 		help:    "  bottle shell demo-x7k2p\n  bottle shell demo-x7k2p --root",
 		setup: func(flags *pflag.FlagSet) func(context.Context, *session) error {
 			root := flags.Bool("root", false, "open it as root of the guest")
+			raw := rawFlag(flags)
 			return func(ctx context.Context, s *session) error {
+				s.raw = *raw
 				if _, err := s.one("bottle"); err != nil {
 					return err
 				}
@@ -62,20 +67,16 @@ func (s *session) exec(ctx context.Context, command launch.Command, tty bool) er
 	run := func(ctx context.Context, stdio launch.Stdio) (int, error) {
 		return s.app.Exec(ctx, identity, command, stdio)
 	}
-	if tty {
-		code, err := s.attached(ctx, run)
-		if err != nil {
-			return err
+	if !tty {
+		stdout, stderr, reset := s.screen()
+		defer reset()
+		stdio := launch.Stdio{Stdout: stdout, Stderr: stderr}
+		if s.Stdin != nil {
+			stdio.Stdin = s.Stdin
 		}
-		return exitWith(code)
+		code, err := run(ctx, stdio)
+		return cmp.Or(err, exitWith(code))
 	}
-	stdio := launch.Stdio{Stdout: s.Stdout, Stderr: s.Stderr}
-	if s.Stdin != nil {
-		stdio.Stdin = s.Stdin
-	}
-	code, err := run(ctx, stdio)
-	if err != nil {
-		return err
-	}
-	return exitWith(code)
+	code, err := s.attached(ctx, run)
+	return cmp.Or(err, exitWith(code))
 }

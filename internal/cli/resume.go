@@ -28,7 +28,10 @@ A machine that cannot go on is made anew with --fresh: its disk is lost.
 			flags.BoolVar(&request.Fresh, "fresh", false, "make the machine anew, from today's image")
 			flags.BoolVar(&request.TrustCwd, "trust-cwd", false, "allow agents from ./bottle.toml without asking")
 			yes := flags.BoolP("yes", "y", false, "do not ask")
+			raw := rawFlag(flags)
+			detached := flags.BoolP("detach", "d", false, "return when the agent runs; its terminal: bottle attach")
 			return func(ctx context.Context, s *session) error {
+				s.raw = *raw
 				identity, err := s.one("bottle")
 				if err != nil {
 					return err
@@ -43,6 +46,9 @@ A machine that cannot go on is made anew with --fresh: its disk is lost.
 				}
 				if err := s.preflight(ctx, resumption.Plan, *yes); err != nil {
 					return err
+				}
+				if *detached {
+					return s.detach(ctx, app.Detached{Plan: resumption.Plan, Resume: true, Fresh: resumption.Fresh})
 				}
 				bottle, err := s.app.Resume(ctx, resumption)
 				if err != nil {

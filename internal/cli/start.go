@@ -24,6 +24,7 @@ built or started before the answer. Without a terminal give --yes.
   bottle start demo --dry-run --format=json
   bottle start demo --yes </dev/null
   bottle start claude --copy-in . --copy-out
+  id=$(bottle start demo --yes --detach)
 
 It exits with the agent's exit code. If that is 0 everything is removed; after any other
 end the machine's disk is kept for "bottle resume", unless --rm is given.`,
@@ -33,10 +34,13 @@ end the machine's disk is kept for "bottle resume", unless --rm is given.`,
 			yes := flags.BoolP("yes", "y", false, "do not ask")
 			quietFlag(flags)
 			dryRun := flags.Bool("dry-run", false, "print the preflight (or the plan, as JSON) and stop")
+			raw := rawFlag(flags)
+			detached := flags.BoolP("detach", "d", false, "return when the agent runs; its terminal: bottle attach")
 			flags.BoolVar(&request.TrustCwd, "trust-cwd", false, "allow agents from ./bottle.toml without asking")
 			format := formatFlag(flags)
 			carried := workspaceFlags(flags)
 			return func(ctx context.Context, s *session) error {
+				s.raw = *raw
 				agent, err := s.agent()
 				if err != nil {
 					return err
@@ -44,6 +48,9 @@ end the machine's disk is kept for "bottle resume", unless --rm is given.`,
 				request.Agent = agent
 				if request.Workspace, err = carried.request(s, *yes || *dryRun); err != nil {
 					return err
+				}
+				if *detached && request.Workspace != nil && request.Workspace.CopyOut {
+					return &usageError{text: "--copy-out needs somebody who waits for the end: leave it out with --detach", hints: []string{"bottle copy-out IDENTITY"}}
 				}
 				request.Asks = !*yes && s.interactive()
 				p, err := s.app.Plan(ctx, request)
@@ -55,6 +62,9 @@ end the machine's disk is kept for "bottle resume", unless --rm is given.`,
 				}
 				if err := s.preflight(ctx, p, *yes); err != nil {
 					return err
+				}
+				if *detached {
+					return s.detach(ctx, app.Detached{Plan: p, Remove: *rm})
 				}
 				return s.start(ctx, p, app.Ending{Rule: keepRule(*rm), Finish: s.finish(p, carried.copyOutOptions(*yes)), Holds: p.Workspace != nil})
 			}

@@ -69,10 +69,13 @@ func untilDone[T any](ctx context.Context, read func() (T, error)) (T, error) {
 	}
 }
 
-// attached runs do with the session's streams. On a terminal it passes the size on,
-// first and whenever it changes, and puts the terminal back as it was.
+// attached runs do with the session's streams, filtered. On a terminal it
+// passes the size on, first and whenever it changes, and puts the terminal back as it was.
 func (s *session) attached(ctx context.Context, do func(context.Context, launch.Stdio) (int, error)) (int, error) {
-	stdio := launch.Stdio{Stdout: s.Stdout, Stderr: s.Stderr}
+	var stdio launch.Stdio
+	var reset func()
+	stdio.Stdout, stdio.Stderr, reset = s.screen()
+	defer reset()
 	if !s.interactive() {
 		if s.Stdin != nil {
 			stdio.Stdin = s.Stdin

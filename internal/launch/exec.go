@@ -1,6 +1,7 @@
 package launch
 
 import (
+	"cmp"
 	"context"
 	"os"
 	"sync"
@@ -24,7 +25,9 @@ const firstSize = 100 * time.Millisecond
 func (b *Bottle) Run(ctx context.Context, stdio Stdio) (int, error) {
 	ctx, release := b.untilAuditFails(ctx)
 	defer release()
+	stdio, endLog := b.logged(ctx, stdio)
 	code, err := Exec(ctx, b.deps.Machine, b.plan.VM.Name, Command{Argv: b.plan.Command, Workdir: b.plan.Workdir}, stdio)
+	endLog()
 	b.auditExit(ctx, code, err)
 	if err == nil && b.plan.Template == demoTemplate {
 		b.search = b.searchGuest(ctx)
@@ -48,8 +51,9 @@ func Exec(ctx context.Context, machine Machine, name string, command Command, st
 	frames := &call.Stderr
 	if stdio.TTY {
 		frames = &call.Stdout
-		options.Session = string(nonce)
-		options.Term = os.Getenv("TERM")
+		// Not the nonce: the guest hides that, and who resizes shows the name to every process.
+		options.Session = string(guest.NewNonce())
+		options.Term = cmp.Or(stdio.Term, os.Getenv("TERM"))
 		if !guest.ValidTerm(options.Term) {
 			options.Term = ""
 		}

@@ -165,6 +165,11 @@ func TestTerminalGetsTheSizeAndEveryChange(t *testing.T) {
 	if !strings.Contains(line, "winsize "+session+" 50 132") {
 		t.Errorf("argv %q lacks the change", line)
 	}
+	// The exit frame's nonce is hidden in the guest: neither it nor what is hidden with it
+	// can name the session.
+	if strings.Contains(line, "winsize "+w.argv[slices.Index(w.argv, "--nonce")+1]) {
+		t.Errorf("argv %q shows the nonce to every process of the guest", line)
+	}
 }
 
 // TERM is the caller's own, but it goes onto a command line.

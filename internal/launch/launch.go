@@ -279,6 +279,7 @@ type Stdio struct {
 	Stderr io.Writer
 	TTY    bool        // Stdin is a terminal that the program gets
 	Sizes  <-chan Size // of the terminal: the first one and every change
+	Term   string      // the kind of terminal; empty: as $TERM says
 }
 
 // Size is a terminal's.

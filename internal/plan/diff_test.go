@@ -87,7 +87,7 @@ func ignored() map[string]string {
 		"Firewall.Bottle": "a place", "Git.Bottle": "a place",
 		"Labels": "they follow from the identity", "Warnings": "words about the rest",
 	}
-	for _, name := range fields(reflect.TypeFor[plan.Workspace](), "Workspace.") {
+	for _, name := range fields(reflect.TypeFor[plan.Workspace](), "Workspace") {
 		list[name] = copied
 	}
 	return list

@@ -13,7 +13,9 @@
 //	lock         held by the owner
 //	sockets/     one unix socket per guest port (or elsewhere, see [Instance.SocketDir])
 //	bundle.log   what the bundle's daemons printed
-//	agent.jsonl  what the agent printed, with times; there for a bottle without a terminal here
+//	agent.jsonl  what the agent printed, line by line
+//	owner.log    what the owner of a detached bottle had to say
+//	attach.sock  where that owner can be reached (or in its socket directory)
 //	supervise/   what the agent asked for and what was decided (internal/proposal)
 //	approved.json  approvals that hold after a resume too
 //	wish         what `bottle stop` wants of the owner: [Wish]
@@ -47,6 +49,9 @@ const (
 	SocketDir  = "sockets"
 	BundleLog  = "bundle.log"
 	AgentLog   = "agent.jsonl"
+	OwnerLog   = "owner.log"
+
+	AttachSocket = "attach.sock"
 
 	SuperviseDir = "supervise"
 	ApprovedFile = "approved.json"

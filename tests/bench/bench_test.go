@@ -24,6 +24,11 @@ bottle = "small"
 template = "shell"
 command = ["true"]
 
+[agents.bench-idle]
+bottle = "small"
+template = "shell"
+command = ["sleep", "86399"]
+
 [agents.bench-claude]
 bottle = "small"
 template = "claude"
@@ -192,4 +197,18 @@ func BenchmarkExec(b *testing.B) {
 		timed("machine exec /bin/true", func(b *testing.B) { vm(b, r, "machine", "exec", "--name", name, "-i", "--", "/bin/true") }),
 		timed("the tool's --version", func(b *testing.B) { vm(b, r, "--version") }),
 		goal{"ours at most 50 ms more", func(ours, against float64) bool { return ours-against <= 50 }})
+}
+
+// BenchmarkBottleExec is the same into a running bottle, over the tool's own exec.
+func BenchmarkBottleExec(b *testing.B) {
+	r := prepared(b)
+	id := strings.TrimSpace(bottle(b, r, "start", "bench-idle", "--yes", "--detach").Stdout)
+	defer bottle(b, r, "stop", id)
+	bottle(b, r, "exec", id, "--", "/bin/true")
+	compare(b, runs(b, 25),
+		timed("bottle exec /bin/true", func(b *testing.B) { bottle(b, r, "exec", id, "--", "/bin/true") }),
+		timed("machine exec /bin/true", func(b *testing.B) {
+			vm(b, r, "machine", "exec", "--name", "bottle-"+id, "-i", "--", "/bin/true")
+		}),
+		goal{"ours at most 150 ms more", func(ours, against float64) bool { return ours-against <= 150 }})
 }

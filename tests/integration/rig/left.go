@@ -100,7 +100,7 @@ func CommandLines() map[int]string {
 func (r *Rig) Reap(ctx context.Context, engine *client.Client, prefix string) error {
 	var problems []error
 	for pid, line := range CommandLines() {
-		if strings.HasPrefix(line, "/tmp/bt-") && strings.Contains(line, "/bottle start "+prefix) {
+		if strings.HasPrefix(line, "/tmp/bt-") && (strings.Contains(line, "/bottle start "+prefix) || strings.HasSuffix(line, "/bottle own")) {
 			problems = append(problems, syscall.Kill(pid, syscall.SIGKILL))
 		}
 	}
