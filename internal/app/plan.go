@@ -28,6 +28,8 @@ type PlanRequest struct {
 	Agent    string
 	TrustCwd bool // agents from ./bottle.toml are wanted
 	Asks     bool // a person will be asked for a yes
+	Terminal bool // the agent gets a terminal
+	Prompt   plan.PromptMode
 }
 
 // Plan resolves a request. It builds our own programs, but no image.
@@ -36,7 +38,7 @@ func (a *App) Plan(ctx context.Context, request PlanRequest) (plan.Plan, error) 
 	if err != nil {
 		return plan.Plan{}, err
 	}
-	want := plan.Request{Agent: request.Agent, CwdTrusted: request.TrustCwd, Asks: request.Asks}
+	want := plan.Request{Agent: request.Agent, CwdTrusted: request.TrustCwd, Asks: request.Asks, Terminal: request.Terminal, PromptMode: request.Prompt}
 	if _, known := set.Agents[request.Agent]; !known {
 		// Resolve has the message for it; nothing needs to be looked up.
 		return plan.Resolve(set, want, plan.Facts{})

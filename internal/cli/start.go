@@ -24,6 +24,7 @@ built or started before the answer. Without a terminal give --yes.
   bottle start demo
   bottle start demo --dry-run --format=json
   bottle start demo --yes </dev/null
+  bottle start claude --prompt-mode=batch
 
 It exits with the agent's exit code.`,
 		setup: func(flags *pflag.FlagSet) func(context.Context, *session) error {
@@ -31,13 +32,17 @@ It exits with the agent's exit code.`,
 			yes := flags.BoolP("yes", "y", false, "do not ask")
 			dryRun := flags.Bool("dry-run", false, "print the preflight (or the plan, as JSON) and stop")
 			flags.BoolVar(&request.TrustCwd, "trust-cwd", false, "allow agents from ./bottle.toml without asking")
+			mode := promptModeFlag(flags)
 			format := formatFlag(flags)
 			return func(ctx context.Context, s *session) error {
 				agent, err := s.agent()
 				if err != nil {
 					return err
 				}
-				request.Agent = agent
+				if request.Prompt, err = promptMode(*mode); err != nil {
+					return err
+				}
+				request.Agent, request.Terminal = agent, s.interactive()
 				request.Asks = !*yes && s.interactive()
 				p, err := s.app.Plan(ctx, request)
 				if err != nil {
@@ -124,13 +129,18 @@ func planCommand() command {
 		summary: "show what start would do, without doing it",
 		help:    "  bottle plan demo\n  bottle plan demo --format=json",
 		setup: func(flags *pflag.FlagSet) func(context.Context, *session) error {
+			mode := promptModeFlag(flags)
 			format := formatFlag(flags)
 			return func(ctx context.Context, s *session) error {
 				agent, err := s.agent()
 				if err != nil {
 					return err
 				}
-				p, err := s.app.Plan(ctx, app.PlanRequest{Agent: agent, Asks: true})
+				prompt, err := promptMode(*mode)
+				if err != nil {
+					return err
+				}
+				p, err := s.app.Plan(ctx, app.PlanRequest{Agent: agent, Asks: true, Terminal: true, Prompt: prompt})
 				if err != nil {
 					return err
 				}

@@ -25,7 +25,7 @@ func (b *Bottle) Run(ctx context.Context, stdio Stdio) (int, error) {
 	ctx, release := b.untilAuditFails(ctx)
 	defer release()
 	code, err := Exec(ctx, b.deps.Machine, b.plan.VM.Name, Command{Argv: b.plan.Command, Workdir: b.plan.Workdir}, stdio)
-	if err == nil && b.plan.Template == demoTemplate {
+	if err == nil && b.searches() {
 		b.search = b.searchGuest(ctx)
 	}
 	return code, err
