@@ -1,7 +1,6 @@
 package app
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -68,10 +67,7 @@ func Supported(p plan.Plan) error {
 
 // manifest reads the user's manifest and the working directory's.
 func (a *App) manifest() (*manifest.Set, error) {
-	user := cmp.Or(a.config.Manifest, a.config.getenv("BOTTLE_MANIFEST"), filepath.Join(a.dirs.config, ManifestName))
-	if !filepath.IsAbs(user) {
-		user = filepath.Join(a.config.Dir, user)
-	}
+	user := a.ManifestPath()
 	var sources manifest.Sources
 	var err error
 	if sources.User, err = manifest.Read(user); err != nil {

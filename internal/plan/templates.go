@@ -24,8 +24,9 @@ type template struct {
 	// keyPlaceholders, those replace them where the API's route wants an x-api-key header.
 	placeholders    []string
 	keyPlaceholders []string
-	baseURLEnv      string // the variable for base_url; "" if it is in files, or not possible
 	takesBaseURL    bool
+	baseURLEnv      string                // the variable for base_url; "" if files have it
+	basePath        string                // of the API, as this program's base URLs end
 	files           func(settings) []File // first-run settings
 	routes          []Suggestion          // what `bottle init` writes
 	memoryMiB       int
@@ -51,6 +52,9 @@ type Suggestion struct {
 	HowToGet    string // the token, in a few words
 	PassHeaders []string
 }
+
+// BasePath is how a base_url for a template usually ends.
+func BasePath(name string) string { return templateOf(name).basePath }
 
 // Suggestions are the routes that a template needs; none for those without a model.
 func Suggestions(name string) []Suggestion { return templateOf(name).routes }
@@ -84,14 +88,15 @@ func claude() template {
 		tools:       []string{"claude"},
 		stateDirs:   []string{guest.AgentHome + "/.claude"},
 		env: map[string]string{
-			"CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": on,
-			"DISABLE_AUTOUPDATER":                      on,
-			"DISABLE_ERROR_REPORTING":                  on,
-			"DISABLE_TELEMETRY":                        on,
+			"CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC":             on,
+			"CLAUDE_CODE_DISABLE_OFFICIAL_MARKETPLACE_AUTOINSTALL": on,
+			"DISABLE_AUTOUPDATER":                                  on,
+			"DISABLE_ERROR_REPORTING":                              on,
+			"DISABLE_TELEMETRY":                                    on,
 		},
 		placeholders:    []string{"CLAUDE_CODE_OAUTH_TOKEN"},
 		keyPlaceholders: []string{"ANTHROPIC_API_KEY"},
-		baseURLEnv:      "ANTHROPIC_BASE_URL", takesBaseURL: true,
+		takesBaseURL:    true, baseURLEnv: "ANTHROPIC_BASE_URL",
 		files: claudeFiles,
 		routes: []Suggestion{{
 			Host: "api.anthropic.com", Methods: []string{"GET", "POST"}, Paths: []string{"/v1/", "/api/"},
@@ -141,8 +146,8 @@ func codex() template {
 		tools:        []string{"codex"},
 		stateDirs:    []string{dir},
 		placeholders: []string{"OPENAI_API_KEY"},
-		takesBaseURL: true,
-		files:        func(s settings) []File { return []File{{Path: dir + "/config.toml", Text: codexConfig(s)}} },
+		takesBaseURL: true, basePath: "/v1",
+		files: func(s settings) []File { return []File{{Path: dir + "/config.toml", Text: codexConfig(s)}} },
 		routes: []Suggestion{{
 			Host: "api.openai.com", Methods: []string{"GET", "POST"}, Paths: []string{"/v1/"},
 			Header: "Authorization", Scheme: "Bearer", TokenEnv: "OPENAI_API_KEY", HowToGet: "a key of platform.openai.com",
@@ -201,8 +206,8 @@ func opencode() template {
 			"OPENCODE_DISABLE_SHARE":           on,
 		},
 		placeholders: []string{"ANTHROPIC_API_KEY"},
-		takesBaseURL: true,
-		files:        func(s settings) []File { return []File{jsonFile(config+"/opencode.json", opencodeConfig(s))} },
+		takesBaseURL: true, basePath: "/v1",
+		files: func(s settings) []File { return []File{jsonFile(config+"/opencode.json", opencodeConfig(s))} },
 		routes: []Suggestion{{
 			Host: "api.anthropic.com", Methods: []string{"GET", "POST"}, Paths: []string{"/v1/"},
 			Header: "x-api-key", TokenEnv: "ANTHROPIC_API_KEY", HowToGet: "a key of console.anthropic.com",

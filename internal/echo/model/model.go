@@ -157,7 +157,8 @@ type reply struct {
 
 // play finds the first step without a result.
 func (s Script) play(t turn, witness string) (reply, string) {
-	if !slices.ContainsFunc(t.tools, tool.isShell) {
+	// A program that wants JSON back wants a title or a verdict, even if it offers tools.
+	if t.schema != nil || !slices.ContainsFunc(t.tools, tool.isShell) {
 		return reply{text: t.side()}, stepSide
 	}
 	for i, step := range s.Steps {
@@ -191,14 +192,14 @@ func (s Script) report(t turn, witness string) string {
 	text.WriteString("The script is over. This is what I saw.\n")
 	for i, step := range s.Steps {
 		result, done := t.results[i]
+		said := step.excerpt(result.text)
 		switch {
 		case !done:
-			fmt.Fprintf(&text, "- %s: NOT DONE, the agent offers no tool for it\n", step.Name)
+			said = "NOT DONE, the agent offers no tool for it"
 		case result.failed:
-			fmt.Fprintf(&text, "- %s: FAILED: %s\n", step.Name, excerpt(result.text))
-		default:
-			fmt.Fprintf(&text, "- %s: %s\n", step.Name, excerpt(result.text))
+			said = "FAILED: " + said
 		}
+		fmt.Fprintf(&text, "- %s: %s\n", step.Name, said)
 	}
 	if witness != "" {
 		fmt.Fprintf(&text, "- %s\n", witness)
@@ -206,15 +207,19 @@ func (s Script) report(t turn, witness string) string {
 	return text.String()
 }
 
-const maxExcerpt = 400
+const maxExcerpt = 300
 
-// excerpt is the end of a result on one line: there a command says how it went.
-func excerpt(text string) string {
+// excerpt is a part of a result on one line: the end of a command's, where it says how it
+// went, and the beginning of a tool's.
+func (s Step) excerpt(text string) string {
 	text = strings.Join(strings.Fields(text), " ")
-	if len(text) <= maxExcerpt {
+	switch {
+	case len(text) <= maxExcerpt:
 		return text
+	case s.Shell != "":
+		return "..." + strings.ToValidUTF8(text[len(text)-maxExcerpt:], "")
 	}
-	return "..." + strings.ToValidUTF8(text[len(text)-maxExcerpt:], "")
+	return strings.ToValidUTF8(text[:maxExcerpt], "") + "..."
 }
 
 // tokens is a guess in the size that people know.
