@@ -48,7 +48,7 @@ func findAgent(set *manifest.Set, request Request) (manifest.Agent, error) {
 	if len(known) == 0 {
 		return manifest.Agent{}, &Error{
 			Problems: []string{fmt.Sprintf("%s defines no agents", cmp.Or(set.UserPath, "the manifest"))},
-			Hints:    []string{"docs/manifest.md shows how to write one; or name another file: --manifest FILE"},
+			Hints:    []string{"bottle init --print --template claude shows how to write one; or name another file: --manifest FILE"},
 		}
 	}
 	agent, ok := set.Agents[request.Agent]
