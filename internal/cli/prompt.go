@@ -10,7 +10,7 @@ import (
 )
 
 func promptModeFlag(flags *pflag.FlagSet) *string {
-	return flags.String("prompt-mode", "auto", "how the agent takes its prompt: batch `mode` works on it and ends, interactive begins a session with it; auto is interactive on a terminal")
+	return flags.String("prompt-mode", "auto", "auto, batch or interactive: how the agent takes its prompt; the `mode` auto is batch without a terminal")
 }
 
 func promptMode(text string) (plan.PromptMode, error) {

@@ -26,6 +26,8 @@ built or started before the answer. Without a terminal give --yes.
   bottle start demo --yes </dev/null
   bottle start claude --prompt-mode=batch
 
+In batch mode the agent works on its prompt and ends; interactive begins a session with it.
+
 It exits with the agent's exit code.`,
 		setup: func(flags *pflag.FlagSet) func(context.Context, *session) error {
 			var request app.PlanRequest
