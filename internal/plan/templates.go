@@ -43,14 +43,13 @@ type settings struct {
 // Suggestion is a route that an agent program needs for its work, and where its credential
 // usually is on the host.
 type Suggestion struct {
-	Host        string
-	Methods     []string
-	Paths       []string
-	Header      string
-	Scheme      string
-	TokenEnv    string
-	HowToGet    string // the token, in a few words
-	PassHeaders []string
+	Host     string
+	Methods  []string
+	Paths    []string
+	Header   string
+	Scheme   string
+	TokenEnv string
+	HowToGet string // the token, in a few words
 }
 
 // BasePath is how a base_url for a template usually ends.

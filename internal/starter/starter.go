@@ -83,9 +83,6 @@ host = %q
 methods = %s
 paths = %s
 `, route.Host, list(route.Methods), list(route.Paths))
-		if len(route.PassHeaders) > 0 {
-			w.add("pass_headers = %s\n", list(route.PassHeaders))
-		}
 		w.add(`# The credential stays on this machine. Before "bottle start", type:
 #   %s
 # It can come from elsewhere: token = "file:~/.config/token", token = { cmd = ["pass", "token"] }
