@@ -27,8 +27,11 @@ func TestModelOf(t *testing.T) {
 		want   []string // the steps
 		shell  []string // parts of the first command
 	}{
-		"whole": {func(*plan.Plan) {}, []string{"write, commit and push", "ask supervise what may be reached"},
-			[]string{"git clone --quiet ssh://git@git.bottle.test/app.git app", "HEAD:bottle/claude-aaaaa/change", "+\"A change of %FT%TZ\""}},
+		"whole": {
+			func(*plan.Plan) {},
+			[]string{"write, commit and push", "ask supervise what may be reached"},
+			[]string{"git clone --quiet ssh://git@git.bottle.test/app.git app", "HEAD:bottle/claude-aaaaa/change", "+\"A change of %FT%TZ\""},
+		},
 		"no supervise":    {func(p *plan.Plan) { p.Supervise = false }, []string{"write, commit and push"}, nil},
 		"needs approval":  {func(p *plan.Plan) { p.Git.Remotes[1].Approve = true }, []string{"write a file", "ask supervise what may be reached"}, []string{"change.txt"}},
 		"no author":       {func(p *plan.Plan) { p.Git.User = nil }, []string{"write a file", "ask supervise what may be reached"}, nil},

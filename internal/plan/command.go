@@ -83,8 +83,8 @@ func (r *resolver) checkBaseURL(p Plan) {
 	switch {
 	case i < 0:
 		r.err.add(fmt.Sprintf("%s: %s is no routed host of bottle %s", field, hostPort(host, port, 443), r.bottle.Name),
-			fmt.Sprintf(`write a route: [[bottles.%s.egress.routes]] with host = "%s", methods = ["GET", "POST"], paths = ["%s/"] and auth`,
-				r.bottle.Name, hostPort(host, port, 443), path))
+			fmt.Sprintf(`write a route: [[bottles.%s.egress.routes]] with host = %q, methods = ["GET", "POST"], paths = [%q] and auth`,
+				r.bottle.Name, hostPort(host, port, 443), path+"/"))
 	case !slices.Contains(p.Egress[i].Methods, "POST"):
 		r.err.add(fmt.Sprintf("%s: the route of %s does not allow POST", field, host),
 			fmt.Sprintf(`write in the route of %s: methods = ["GET", "POST"]`, host))

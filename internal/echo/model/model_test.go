@@ -47,9 +47,17 @@ func pathOf(name string) string {
 func TestRecorded(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ name, step string }{
-		{"claude-1", "write and push"}, {"claude-2", "ask"}, {"claude-3", "end"},
-		{"codex-1", "write and push"}, {"codex-2", "ask"}, {"codex-3", "end"}, {"codex-title", "side"},
-		{"opencode-title", "side"}, {"opencode-1", "write and push"}, {"opencode-2", "ask"}, {"opencode-3", "end"},
+		{"claude-1", "write and push"},
+		{"claude-2", "ask"},
+		{"claude-3", "end"},
+		{"codex-1", "write and push"},
+		{"codex-2", "ask"},
+		{"codex-3", "end"},
+		{"codex-title", "side"},
+		{"opencode-title", "side"},
+		{"opencode-1", "write and push"},
+		{"opencode-2", "ask"},
+		{"opencode-3", "end"},
 	} {
 		request := model.Request{Method: "POST", Path: pathOf(test.name), Body: read(t, test.name+".json"), Authorized: true, Witness: "seen"}
 		answer := script().Answer(request)
@@ -101,8 +109,10 @@ func TestAround(t *testing.T) {
 		{"POST", "/v1/messages/count_tokens", `{"model":"m","messages":[{"role":"user","content":"hi"}]}`, 200, "count", `{"input_tokens":14}`},
 		{"GET", "/v1/models", "", 200, "models", `"id":"scripted"`},
 		{"POST", "/v1/messages", `{"model":"m","max_tokens":1,"messages":[{"role":"user","content":"quota"}]}`, 200, "side", `"text":"A scripted task"`},
-		{"POST", "/v1/messages", `{"messages":[],"output_config":{"format":{"type":"json_schema","schema":{"type":"object","properties":{"title":{"type":"string"},"n":{"type":["integer","null"]},"on":{"type":"boolean"},"list":{"type":"array"},"word":{"enum":["a","b"]}}}}}}`,
-			200, "side", `"text":"{\"list\":[],\"n\":0,\"on\":false,\"title\":\"A scripted task\",\"word\":\"a\"}"`},
+		{
+			"POST", "/v1/messages", `{"messages":[],"output_config":{"format":{"type":"json_schema","schema":{"type":"object","properties":{"title":{"type":"string"},"n":{"type":["integer","null"]},"on":{"type":"boolean"},"list":{"type":"array"},"word":{"enum":["a","b"]}}}}}}`,
+			200, "side", `"text":"{\"list\":[],\"n\":0,\"on\":false,\"title\":\"A scripted task\",\"word\":\"a\"}"`,
+		},
 		{"POST", "/v1/responses", `{"input":"hi"}`, 200, "side", `"text":"A scripted task"`},
 		{"GET", "/v1/messages", "", 405, "refused", "only POST"},
 		{"POST", "/v1/messages", "{", 400, "refused", "the body is no request of the messages API"},
@@ -144,8 +154,10 @@ func TestShells(t *testing.T) {
 		}
 	}
 	// A tool of the name without a place for a command is no shell.
-	answer := script().Answer(model.Request{Method: "POST", Path: "/v1/responses", Authorized: true,
-		Body: []byte(`{"input":[],"tools":[{"type":"function","name":"shell","parameters":{}}]}`)})
+	answer := script().Answer(model.Request{
+		Method: "POST", Path: "/v1/responses", Authorized: true,
+		Body: []byte(`{"input":[],"tools":[{"type":"function","name":"shell","parameters":{}}]}`),
+	})
 	if answer.Step != "side" {
 		t.Error(answer.Step)
 	}

@@ -50,11 +50,7 @@ func (openai) parse(body []byte) (turn, error) {
 	if in.Text.Format != nil {
 		t.schema = in.Text.Format.Schema
 	}
-	var items []item
-	if json.Unmarshal(in.Input, &items) != nil {
-		return t, nil // a plain text
-	}
-	for _, one := range items {
+	for _, one := range items(in.Input) {
 		for _, more := range one.Tools {
 			t.tools = append(t.tools, more.tools("")...)
 		}
@@ -63,6 +59,15 @@ func (openai) parse(body []byte) (turn, error) {
 		}
 	}
 	return t, nil
+}
+
+// items reads an input; a plain text has none.
+func items(input json.RawMessage) []item {
+	var list []item
+	if json.Unmarshal(input, &list) != nil {
+		return nil
+	}
+	return list
 }
 
 func (o offered) tools(namespace string) []tool {
