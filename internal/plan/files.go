@@ -59,7 +59,7 @@ func (r *resolver) files(p Plan) []File {
 	}
 	s := settings{workdir: p.Workdir, baseURL: r.agent.BaseURL}
 	if p.Supervise {
-		s.mcp = mcpURL
+		s.mcp = fmt.Sprintf("http://127.0.0.1:%d/mcp", PortSupervise)
 	}
 	return r.template.files(s)
 }

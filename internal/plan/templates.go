@@ -60,8 +60,7 @@ func Suggestions(name string) []Suggestion { return templateOf(name).routes }
 
 const (
 	diskGiB = 10
-	mcpURL  = "http://127.0.0.1:9100/mcp"
-	on      = "1"
+	on      = "1" // in an environment
 )
 
 // templateOf returns the row of the table; an unknown name is the shell.

@@ -53,7 +53,7 @@ func TestRealAgent(t *testing.T) {
 			}
 			id := rig.Identity(result.Stderr)
 			t.Logf("%s took %s", id, time.Since(begin).Round(time.Second))
-			if template == "claude" && !w.knows(ctx, t, "audit", "verify", id) {
+			if template == "claude" && !w.succeeds(ctx, t, "audit", "verify", id) {
 				t.Error("the audit log does not verify")
 			}
 			checkScreen(t, id, result)

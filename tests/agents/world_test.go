@@ -49,8 +49,8 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-// knows runs bottle and reports whether it succeeds.
-func (w *world) knows(ctx context.Context, t *testing.T, args ...string) bool {
+// succeeds runs bottle and reports whether it succeeds.
+func (w *world) succeeds(ctx context.Context, t *testing.T, args ...string) bool {
 	t.Helper()
 	result, err := w.Run(ctx, args...)
 	if err != nil {
