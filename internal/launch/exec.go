@@ -29,7 +29,7 @@ func (b *Bottle) Run(ctx context.Context, stdio Stdio) (int, error) {
 	code, err := Exec(ctx, b.deps.Machine, b.plan.VM.Name, Command{Argv: b.plan.Command, Workdir: b.plan.Workdir}, stdio)
 	endLog()
 	b.auditExit(ctx, code, err)
-	if err == nil && b.plan.Template == demoTemplate {
+	if err == nil && b.searches() {
 		b.search = b.searchGuest(ctx)
 	}
 	return b.verdict(code, err)

@@ -1,0 +1,63 @@
+//go:build integration
+
+package agents
+
+import (
+	"context"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/moby/moby/client"
+
+	"bottle.internal/tests/integration/rig"
+)
+
+// world is a place to run bottles from, for one test.
+type world struct {
+	*rig.Rig
+	engine *client.Client
+}
+
+// newWorld skips without Docker or a VM, unless BOTTLE_REQUIRE names what is missing.
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	require := func(what string, err error) {
+		t.Helper()
+		switch {
+		case err == nil:
+		case strings.Contains(os.Getenv("BOTTLE_REQUIRE"), what):
+			t.Fatalf("%s: %v", what, err)
+		default:
+			t.Skipf("%s: %v", what, err)
+		}
+	}
+	engine, err := rig.Engine(t.Context())
+	require("docker", err)
+	t.Cleanup(func() { _ = engine.Close() })
+	require("vm", rig.NeedVM())
+	r, err := rig.New(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = r.Close() })
+	w := &world{Rig: r, engine: engine}
+	if err := r.Reap(t.Context(), engine, prefix); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = r.Reap(context.WithoutCancel(t.Context()), engine, prefix) })
+	return w
+}
+
+// succeeds runs bottle and reports whether it succeeds.
+func (w *world) succeeds(ctx context.Context, t *testing.T, args ...string) bool {
+	t.Helper()
+	result, err := w.Run(ctx, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if result.Code != 0 {
+		t.Log(result)
+	}
+	return result.Code == 0
+}
