@@ -30,7 +30,7 @@ const usage = `usage: bundle COMMAND
 
   init             run the daemons (PID 1 of the container)
   health           ask init whether every daemon answers
-  dial HOST:PORT   tell whether a TCP connection can be made from here
+  dial HOST:PORT   tell whether a TCP connection can be made from here; several at once
   echo             the demo's upstream
 
 init runs the daemons: gate, egress, firewall, git-gate, supervise

@@ -125,18 +125,6 @@ func TestProblem(t *testing.T) {
 	}
 }
 
-func TestUnsupportedIsRefusedBeforeAnythingIsAsked(t *testing.T) {
-	a := newApp(t)
-	a.config.Ask = func(context.Context, string) (secret.Value, error) {
-		t.Error("a question was asked")
-		return secret.Value{}, nil
-	}
-	_, err := a.Start(t.Context(), plan.Plan{OnCanary: "cut", Env: []plan.Env{{Name: "B", Source: "prompt", From: "x"}}})
-	if err == nil || err.Error() != "not supported yet: on_canary: cut" {
-		t.Errorf("Start() = %v", err)
-	}
-}
-
 func TestSocketsOfOtherEngines(t *testing.T) {
 	a := newApp(t, "XDG_RUNTIME_DIR=/run/user/1")
 	want := []string{

@@ -23,16 +23,20 @@ func (a *App) Exec(ctx context.Context, identity string, command launch.Command,
 		return 0, err
 	}
 	if !instance.Owned() || status.Phase != state.Running {
-		return 0, &Problem{
-			Text:  fmt.Sprintf("%s is not running (%s)", identity, stateOf(instance, status)),
-			Hints: []string{"bottle list"},
-		}
+		return 0, notRunning(instance, status)
 	}
 	client, err := a.clientOf(ctx, status)
 	if err != nil {
 		return 0, err
 	}
 	return launch.Exec(ctx, client, status.Machine, command, stdio)
+}
+
+func notRunning(instance *state.Instance, status state.Status) error {
+	return &Problem{
+		Text:  fmt.Sprintf("%s is not running (%s)", instance.ID, stateOf(instance, status)),
+		Hints: []string{"bottle list"},
+	}
 }
 
 // open finds a bottle by its identity.

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"os"
 	"time"
 
 	"bottle.internal/internal/state"
@@ -19,6 +20,9 @@ type Row struct {
 	VMTool   string    `json:"vm_tool"`
 	Firewall string    `json:"firewall"`
 	PID      int       `json:"pid"` // of the owner; meaningless when orphaned
+
+	LastDenial *Denial `json:"last_denial,omitempty"`
+	Alarm      bool    `json:"alarm,omitempty"` // a fake credential of it was seen
 }
 
 // List reports every bottle; a broken one is in the rows and in the problems.
@@ -36,6 +40,7 @@ func (a *App) List(context.Context) ([]Row, []error) {
 		row := Row{
 			Identity: string(instance.ID), Agent: status.Agent, State: now,
 			Created: status.Created, Age: "?", VMTool: status.VMTool, Firewall: status.Firewall, PID: status.PID,
+			LastDenial: a.lastDenial(instance.ID),
 		}
 		if row.State == string(state.Stopped) {
 			row.Exit, row.Ended = status.ExitCode, status.Ended
@@ -43,6 +48,8 @@ func (a *App) List(context.Context) ([]Row, []error) {
 		if !status.Created.IsZero() {
 			row.Age = time.Since(status.Created).Truncate(time.Second).String()
 		}
+		_, err = os.Stat(instance.Path(state.AlarmFile))
+		row.Alarm = err == nil
 		rows = append(rows, row)
 	}
 	return rows, problems

@@ -37,12 +37,12 @@ func (a *App) Plan(ctx context.Context, request PlanRequest) (plan.Plan, error) 
 	if err != nil {
 		return plan.Plan{}, err
 	}
-	want := plan.Request{Agent: request.Agent, CwdTrusted: request.TrustCwd, Asks: request.Asks}
+	want := plan.Request{Agent: request.Agent, Identity: request.Identity, CwdTrusted: request.TrustCwd, Asks: request.Asks}
 	if _, known := set.Agents[request.Agent]; !known {
 		// Resolve has the message for it; nothing needs to be looked up.
 		return plan.Resolve(set, want, plan.Facts{})
 	}
-	if want.Identity = request.Identity; want.Identity == "" {
+	if want.Identity == "" {
 		if want.Identity, err = names.NewIdentity(request.Agent, rand.Reader); err != nil {
 			return plan.Plan{}, err
 		}
@@ -53,18 +53,6 @@ func (a *App) Plan(ctx context.Context, request PlanRequest) (plan.Plan, error) 
 	}
 	facts.TTY = request.Asks
 	return plan.Resolve(set, want, facts)
-}
-
-// Supported refuses a plan that asks for what this version does not run.
-func Supported(p plan.Plan) error {
-	missing := p.Unsupported()
-	if len(missing) == 0 {
-		return nil
-	}
-	return &Problem{
-		Text:  "not supported yet: " + strings.Join(missing, "\nnot supported yet: "),
-		Hints: []string{"leave it out of the manifest; docs/manifest.md says what this version does not run yet"},
-	}
 }
 
 // manifest reads the user's manifest and the working directory's.

@@ -1,7 +1,6 @@
 package app
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -66,20 +65,14 @@ func (a *App) PlanResume(ctx context.Context, request ResumeRequest) (Resumption
 	return resumption, sameMachine(old, p)
 }
 
-// changes says what differs between the plan that a bottle ran by and the new one.
+// changes says what differs between the plan that a bottle ran by and the new one: a line
+// for each, and a mark on what the agent gains.
 func changes(old, now plan.Plan) []string {
-	before, err := old.JSON()
-	if err != nil {
-		return []string{err.Error()}
-	}
-	after, err := now.JSON()
-	if err != nil {
-		return []string{err.Error()}
-	}
-	if bytes.Equal(before, after) {
+	diff := plan.Diff(old, now)
+	if diff.Empty() {
 		return nil
 	}
-	return []string{"the plan has changed since"}
+	return append([]string{"the plan has changed since:"}, lines(diff.Text())...)
 }
 
 // sameMachine refuses what a machine that exists cannot become.
@@ -148,9 +141,6 @@ func inUse(instance *state.Instance, status state.Status) error {
 
 // Resume launches a bottle again that is kept, or whose owner died. The caller closes it.
 func (a *App) Resume(ctx context.Context, r Resumption) (*launch.Bottle, error) {
-	if err := Supported(r.Plan); err != nil {
-		return nil, err
-	}
 	bottle, err := a.tryResume(ctx, r)
 	if errors.Is(err, bundle.ErrLeftover) {
 		// The engine carries out what a process asked for that has died since.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"time"
 
+	"bottle.internal/internal/boundary"
 	"bottle.internal/internal/event"
 	"bottle.internal/internal/execx"
 	"bottle.internal/internal/imagepack"
@@ -20,9 +21,6 @@ import (
 
 // Start launches a plan. The caller closes the bottle.
 func (a *App) Start(ctx context.Context, p plan.Plan) (*launch.Bottle, error) {
-	if err := Supported(p); err != nil {
-		return nil, err
-	}
 	a.mentionOthers(ctx, p)
 	client, err := a.vmTool(ctx)
 	if err != nil {
@@ -72,13 +70,15 @@ func (a *App) deps(ctx context.Context, p plan.Plan, client *smolvm.Client) (dep
 	started, _, _ := execx.StartTime(os.Getpid())
 	return launch.Deps{
 		Machine: client, Tool: client.Tool(), Sidecars: sidecars, Values: values, Skills: skills, Prompt: prompt,
-		Secrets: secrets, Audit: log, State: a.state, Owner: a.owner(), Events: a.events, PID: os.Getpid(), PIDStart: started, Now: time.Now,
+		Secrets: secrets, Audit: log, Targets: boundary.Open, State: a.state, Owner: a.owner(), Events: a.events, PID: os.Getpid(), PIDStart: started, Now: time.Now,
 		Release: func() error { return errors.Join(a.closeAudit(ctx, p.Identity, log), engine.Close()) },
 		Artifact: func(ctx context.Context) (launch.Artifact, error) {
 			packed, err := a.artifact(ctx, client, p.Image.Tools)
-			return launch.Artifact{Path: packed.Path, Archive: packed.Via == imagepack.ViaArchive}, err
+			return launch.Artifact{
+				Path: packed.Path, Archive: packed.Via == imagepack.ViaArchive, Image: packed.ImageDigest, SHA256: packed.SHA256,
+			}, err
 		},
-		Observe: a.config.Observe,
+		Program: a.guestProgram, Observe: a.config.Observe,
 	}, closeSkills, nil
 }
 

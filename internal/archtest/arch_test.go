@@ -25,24 +25,37 @@ func mayImport() map[string][]string {
 		"internal/event":    {},
 		"internal/execx":    {"internal/secret"},
 		"internal/state":    {"internal/names"},
-		"internal/manifest": {"internal/forge", "internal/names", "internal/event", "internal/guest"},
+		"internal/manifest": {"internal/forge", "internal/names", "internal/nearest", "internal/event", "internal/guest"},
 		"internal/plan":     {"internal/names", "internal/event", "internal/guest", "internal/manifest"},
 		"internal/link":     {"internal/secret"},
 		"internal/control":  {"internal/link", "internal/secret", "internal/event"},
 		"internal/guest":    {},
 
+		// the boundary: what the guest tries, and how the host judges it
+		"internal/guest/probe": {},
+		"internal/boundary":    {"internal/guest/probe", "internal/printable"},
+
 		// what a bottle's rules are made of, on the host
 		"internal/overseer": {
-			"internal/ca", "internal/control", "internal/daemons", "internal/egress", "internal/firewall", "internal/firewall/pipelock", "internal/gitgate",
-			"internal/plan", "internal/proposal", "internal/proposal/ask", "internal/secret", "internal/sshagent", "internal/token",
+			"internal/ca", "internal/canary", "internal/control", "internal/daemons", "internal/egress", "internal/firewall", "internal/firewall/pipelock", "internal/forge",
+			"internal/gitgate", "internal/plan", "internal/proposal", "internal/proposal/ask", "internal/rules", "internal/secret", "internal/sshagent", "internal/token",
 		},
-		"internal/proposal": {"internal/event", "internal/forge", "internal/names", "internal/plan", "internal/proposal/ask", "internal/state"},
-		"internal/token":    {"internal/event", "internal/execx", "internal/secret"},
-		"internal/audit":    {"internal/event", "internal/secret"},
-		"internal/sshagent": {"internal/secret"},
-		"internal/ca":       {"internal/firewall/hostname", "internal/secret"},
+		// what the daemons decide by, and what they would say
+		"internal/rules": {"internal/egress", "internal/firewall", "internal/forge", "internal/gitgate", "internal/plan"},
+		"internal/why": {
+			"internal/egress", "internal/event", "internal/firewall", "internal/firewall/hostname", "internal/firewall/leak", "internal/forge",
+			"internal/gitgate", "internal/nearest", "internal/plan", "internal/printable", "internal/proposal", "internal/proposal/ask", "internal/rules",
+		},
+		"internal/proposal":     {"internal/event", "internal/forge", "internal/names", "internal/plan", "internal/proposal/ask", "internal/state"},
+		"internal/token":        {"internal/event", "internal/execx", "internal/secret"},
+		"internal/audit":        {"internal/event", "internal/secret"},
+		"internal/timeline":     {"internal/audit", "internal/event"},
+		"internal/audit/report": {"internal/audit", "internal/event", "internal/printable"},
+		"internal/sshagent":     {"internal/secret"},
+		"internal/ca":           {"internal/firewall/hostname", "internal/secret"},
 
 		// what runs in the bundle: a daemon knows its channel and what it decides with
+		"internal/canary":        {"internal/egress/needle", "internal/secret"},
 		"internal/daemons":       {},
 		"internal/journal":       {},
 		"internal/boundedlisten": {},
@@ -51,15 +64,15 @@ func mayImport() map[string][]string {
 		"internal/proposal/ask":  {"internal/firewall/hostname", "internal/firewall/urlpath", "internal/names"},
 		"internal/gate":          {"internal/control", "internal/link", "internal/secret"},
 		"internal/firewall": {
-			"internal/boundedlisten", "internal/control", "internal/firewall/hostname", "internal/firewall/urlpath", "internal/journal",
+			"internal/boundedlisten", "internal/canary", "internal/control", "internal/firewall/hostname", "internal/firewall/urlpath", "internal/journal",
 			"internal/names", "internal/netguard", "internal/printable", "internal/secret",
 		},
 		"internal/egress": {
-			"internal/boundedlisten", "internal/ca", "internal/control", "internal/firewall/hostname", "internal/firewall/urlpath",
+			"internal/boundedlisten", "internal/ca", "internal/canary", "internal/control", "internal/firewall/hostname", "internal/firewall/urlpath",
 			"internal/firewall/urlquery", "internal/journal", "internal/netguard", "internal/printable", "internal/secret",
 		},
 		"internal/gitgate": {
-			"internal/boundedlisten", "internal/control", "internal/execx", "internal/firewall/hostname", "internal/journal",
+			"internal/boundedlisten", "internal/canary", "internal/control", "internal/execx", "internal/firewall/hostname", "internal/journal",
 			"internal/names", "internal/netguard", "internal/printable",
 		},
 		"internal/supervise": {"internal/control", "internal/journal", "internal/proposal/ask"},
@@ -85,6 +98,7 @@ func neverReach() map[string][]string {
 		"internal/audit":         effects,
 		"internal/sshagent":      effects,
 		"internal/netguard":      effects,
+		"internal/canary":        effects,
 		"internal/daemons":       effects,
 		"internal/journal":       effects,
 		"internal/boundedlisten": effects,
@@ -150,7 +164,7 @@ func TestProgramsStayApart(t *testing.T) {
 func host() []string {
 	return []string{
 		"internal/app", "internal/cli", "internal/launch", "internal/plan", "internal/manifest", "internal/overseer",
-		"internal/sidecar", "internal/state", "internal/token", "internal/audit", "internal/sshagent",
+		"internal/rules", "internal/why", "internal/sidecar", "internal/state", "internal/token", "internal/audit", "internal/sshagent",
 	}
 }
 

@@ -50,3 +50,14 @@ func Buffered(w io.Writer) int { return len(w.(*splitter).rest) }
 
 // Hidden is how many values a log hides.
 func Hidden(l *Log) int { return len(l.hider.Load().values) }
+
+// SignCount is a head after prev that the host's key signed for another count of lines.
+func SignCount(key Key, prev Line, count uint64) string {
+	fields, err := marshal(headFields{
+		Count: count, Hash: prev.Hash, Key: Fingerprint(key.public), Signature: key.sign(headMessage(count, prev.Hash, prev.Time)),
+	})
+	if err != nil {
+		panic(err)
+	}
+	return Forge(Line{Seq: prev.Seq + 1, Time: prev.Time, Source: self, Event: eventHead, Fields: fields, Prev: prev.Hash})
+}

@@ -55,6 +55,12 @@ func (l Line) Encode() ([]byte, error) {
 	return bytes.TrimSuffix(line, []byte("\n")), err
 }
 
+// IsOwn reports whether it is one of the log's own records.
+func (l Line) IsOwn() bool { return l.Source == self }
+
+// IsHead reports whether it signs the lines before it.
+func (l Line) IsHead() bool { return l.IsOwn() && l.Event == eventHead }
+
 const (
 	hashKey  = `,"hash":"`
 	hashEnd  = `"}`

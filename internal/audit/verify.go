@@ -28,7 +28,8 @@ const (
 	OtherKey  Kind = "key"       // a head of another host
 )
 
-// BrokenError says where a log stops being true. What is before that line is verified.
+// BrokenError says where a log stops being true. What is before that line and before the
+// last head is signed; lines between the two fit the chain, which proves nothing.
 type BrokenError struct {
 	Line uint64 // counts from 1
 	Kind Kind
@@ -44,11 +45,18 @@ type Expect struct {
 	// Live says that somebody may be writing it: one batch at its end may be without a
 	// signature, and the last line without its end.
 	Live bool
+	// Follows says that the reader waits for more instead of ending: a line that is missing
+	// is not looked for in what comes later.
+	Follows bool
 }
 
 // maxLive is how many lines a writer can have before it signs: counts of denials may come
 // on top of a batch.
 const maxLive = Batch + 10
+
+// maxUnsigned is how many lines can be between two heads: one process was killed before it
+// signed, and the next one before it signed what it had begun with.
+const maxUnsigned = 4 * maxLive
 
 // Summary says what a log holds.
 type Summary struct {
@@ -137,7 +145,7 @@ func (s *scanner) broken(kind Kind, format string, args ...any) error {
 func (s *scanner) follow(line Line, rest *bufio.Reader) error {
 	want := s.summary.Lines + 1
 	switch {
-	case line.Seq > want && s.comesLater(rest):
+	case line.Seq > want && !s.expect.Follows && s.comesLater(rest):
 		return s.broken(Reordered, "has number %d, and number %d comes later: lines were reordered", line.Seq, want)
 	case line.Seq > want:
 		return s.broken(Removed, "has number %d: %d before it were removed", line.Seq, line.Seq-want)
@@ -191,6 +199,9 @@ func (s *scanner) own(line Line) error {
 		return s.broken(Changed, "is not how a log begins: it was changed")
 	}
 	s.summary.Unsigned++
+	if s.summary.Unsigned > maxUnsigned { // who waits for a head must not wait for ever
+		return s.broken(Unsigned, "is not signed, nor %d before it: no writer leaves so many", s.summary.Unsigned-1)
+	}
 	return nil
 }
 
@@ -203,7 +214,7 @@ func (s *scanner) checkHead(line Line) error {
 		return s.broken(OtherKey, "is signed with key %.16q, and the key of this host is %q", head.Key, s.summary.Key)
 	}
 	signature, err := base64.StdEncoding.Strict().DecodeString(head.Signature)
-	if err != nil || false || head.Hash != line.Prev ||
+	if err != nil || head.Count != line.Seq-1 || head.Hash != line.Prev ||
 		!ed25519.Verify(s.expect.Key, headMessage(head.Count, head.Hash, line.Time), signature) {
 		return s.broken(Signature, "has a bad signature: something before it was changed")
 	}

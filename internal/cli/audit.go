@@ -7,7 +7,6 @@ import (
 	"io"
 	"regexp"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -22,34 +21,47 @@ var headHash = regexp.MustCompile(`^[0-9a-f]{64}$`)
 // auditTime is milliseconds in UTC: wide enough to order, and of one width.
 const auditTime = "2006-01-02T15:04:05.000Z07:00"
 
-// auditFlags are the flags of both verbs below audit.
+// auditFlags are the flags of the verbs below audit.
 type auditFlags struct {
 	format              *format
 	head, source, event string
+	html, markdown      string
 }
 
 func auditCommand() command {
 	return command{
-		name: "audit", args: "verify [IDENTITY|FILE] | show IDENTITY|FILE",
-		summary: "check or show the audit log of a bottle",
+		name: "audit", args: "verify [IDENTITY|FILE] | show IDENTITY|FILE | report IDENTITY|FILE",
+		summary: "check, show or report the audit log of a bottle",
 		help: `verify checks every line and every signature; without an argument, of all logs here.
 It exits 1 at the first line that was changed, removed, inserted or cut off. Give it the
 head that bottle printed when it ended: without it, a log that somebody cut off behind a
 signature looks complete.
 
+report tells what happened: hosts, refusals, pushes, decisions, alarms, a timeline. The HTML
+is one file that loads nothing. Of a broken log it covers what is true, and exits 1.
+
   bottle audit verify demo-x7k2p
   bottle audit verify ./audit.jsonl --head=HASH --format=json
-  bottle audit show demo-x7k2p --source=egress --event=deny`,
+  bottle audit show demo-x7k2p --source=egress --event=deny
+  bottle audit report demo-x7k2p --html=report.html`,
 		setup: func(flags *pflag.FlagSet) func(context.Context, *session) error {
 			var f auditFlags
 			f.format = formatFlag(flags)
-			flags.StringVar(&f.head, "head", "", "verify: the `hash` that the log must reach")
+			flags.StringVar(&f.head, "head", "", "verify, report: the `hash` that the log must reach")
 			flags.StringVar(&f.source, "source", "", "show: only lines of this `source`")
 			flags.StringVar(&f.event, "event", "", "show: only lines with this `event`")
+			flags.StringVar(&f.html, "html", "", "report: write a page to this `file`, or - for stdout")
+			flags.StringVar(&f.markdown, "markdown", "", "report: write Markdown to this `file`, or - for stdout (the default)")
 			return func(_ context.Context, s *session) error {
 				verb := ""
 				if len(s.args) > 0 {
 					verb, s.args = s.args[0], s.args[1:]
+				}
+				if verb == "report" {
+					return s.auditReport(f)
+				}
+				if f.html != "" || f.markdown != "" {
+					return &usageError{text: "--html and --markdown are for report"}
 				}
 				switch verb {
 				case "verify":
@@ -57,7 +69,7 @@ signature looks complete.
 				case "show":
 					return s.auditShow(f)
 				}
-				return &usageError{text: "verify or show?"}
+				return &usageError{text: "verify, show or report?"}
 			}
 		},
 	}
@@ -135,7 +147,7 @@ func (s *session) auditShow(f auditFlags) error {
 		return err
 	}
 	if f.source != "" && !slices.Contains(audit.Sources(), audit.Source(f.source)) {
-		return &usageError{text: fmt.Sprintf("there is no source %q: %s", event.SafeText(f.source), joinSources())}
+		return &usageError{text: fmt.Sprintf("there is no source %q: %s", event.SafeText(f.source), join(audit.Sources()))}
 	}
 	return s.app.ShowAudit(name, func(line audit.Line) error {
 		if !f.wants(line) {
@@ -143,14 +155,6 @@ func (s *session) auditShow(f auditFlags) error {
 		}
 		return printLine(s.Stdout, *f.format, line)
 	})
-}
-
-func joinSources() string {
-	var names []string
-	for _, source := range audit.Sources() {
-		names = append(names, string(source))
-	}
-	return strings.Join(names, ", ")
 }
 
 // wants leaves the log's own records out unless they are asked for.

@@ -17,8 +17,10 @@ func imagesCommand() command {
 again; --explain says what the cache key was made of.
 
   bottle images
-  bottle images claude --explain`,
+  bottle images claude --explain
+  bottle images --quiet`,
 		setup: func(flags *pflag.FlagSet) func(context.Context, *session) error {
+			quietFlag(flags)
 			explain := flags.Bool("explain", false, "say what the cache keys are made of and what changed")
 			format := formatFlag(flags)
 			return func(ctx context.Context, s *session) error {
@@ -57,7 +59,9 @@ func baseCommand() command {
 		name:    "base",
 		summary: "choose the base of the agent image again, and build it",
 		help: `The base is chosen once and recorded; this looks again: at the registry that the
-recipe names, else at Debian's packages. BOTTLE_BASE=debian skips the registry.`,
+recipe names, else at Debian's packages. BOTTLE_BASE=debian skips the registry.
+
+  bottle base`,
 		setup: func(*pflag.FlagSet) func(context.Context, *session) error {
 			return func(ctx context.Context, s *session) error {
 				if err := s.none(); err != nil {
@@ -78,6 +82,7 @@ func cleanCommand() command {
 	return command{
 		name:    "clean",
 		summary: "remove the caches (images, packs, downloads)",
+		help:    "  bottle clean\n  bottle clean --all",
 		setup: func(flags *pflag.FlagSet) func(context.Context, *session) error {
 			all := flags.Bool("all", false, "the downloaded packages and the base too")
 			return func(_ context.Context, s *session) error {

@@ -54,6 +54,7 @@ type session struct {
 	app   *app.App
 	args  []string // without flags
 	typed []string // the whole command line
+	plain bool     // no colours and no live lines, even on a terminal
 }
 
 var plainWord = regexp.MustCompile(`^[A-Za-z0-9_./:=@%+,-]+$`)
@@ -72,9 +73,9 @@ func (s *session) again(flag string) string {
 
 func commands() []command {
 	return []command{
-		startCommand(), resumeCommand(), execCommand(), shellCommand(), listCommand(), inspectCommand(), stopCommand(), cleanupCommand(),
-		superviseCommand(), auditCommand(), planCommand(), imagesCommand(), baseCommand(), setupCommand(), doctorCommand(),
-		cleanCommand(), versionCommand(),
+		startCommand(), resumeCommand(), execCommand(), shellCommand(), listCommand(), logsCommand(), inspectCommand(), stopCommand(), cleanupCommand(),
+		verifyCommand(), superviseCommand(), auditCommand(), planCommand(), whyCommand(), imagesCommand(), baseCommand(), setupCommand(), doctorCommand(),
+		cleanCommand(), completionCommand(), manCommand(), versionCommand(),
 	}
 }
 
@@ -104,20 +105,20 @@ func run(ctx context.Context, streams Streams, config app.Config, args []string)
 		fmt.Fprint(streams.Stdout, overview())
 		return nil
 	}
+	if args[0] == completeVerb {
+		complete(ctx, streams.Stdout, config, args[1:])
+		return nil
+	}
 	for _, c := range commands() {
 		if c.name == args[0] || args[0] == "--version" && c.name == "version" {
 			return c.run(ctx, streams, config, args[1:])
 		}
 	}
-	return &usageError{text: fmt.Sprintf("there is no command %q", event.SafeText(args[0])), hints: []string{"bottle help"}}
+	return noCommand(args[0])
 }
 
 func (c command) run(ctx context.Context, streams Streams, config app.Config, args []string) error {
-	flags := pflag.NewFlagSet(c.name, pflag.ContinueOnError)
-	flags.SetOutput(io.Discard)
-	flags.SetInterspersed(c.name != "exec") // what follows the identity is the guest's
-	flags.StringVar(&config.Manifest, "manifest", config.Manifest, "the `file` with bottles and agents")
-	verb := c.setup(flags)
+	flags, verb := c.flags(&config)
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, pflag.ErrHelp) {
 			fmt.Fprint(streams.Stdout, c.usage(flags))
@@ -126,7 +127,9 @@ func (c command) run(ctx context.Context, streams Streams, config app.Config, ar
 		return &usageError{text: err.Error(), hints: []string{"bottle " + c.name + " --help"}}
 	}
 	if config.Events == nil {
-		config.Events = progress(streams.Stderr)
+		sink, done := progress(streams.Stderr, isSet(flags, "quiet"), plain(config.Environ))
+		defer done()
+		config.Events = sink
 	}
 	if config.Ask == nil {
 		config.Ask = (&session{Streams: streams}).askSecret
@@ -135,16 +138,29 @@ func (c command) run(ctx context.Context, streams Streams, config app.Config, ar
 	if err != nil {
 		return err
 	}
-	err = verb(ctx, &session{Streams: streams, app: application, args: flags.Args(), typed: append([]string{c.name}, args...)})
+	err = verb(ctx, &session{Streams: streams, app: application, args: flags.Args(), typed: append([]string{c.name}, args...), plain: plain(config.Environ)})
 	if usage := (*usageError)(nil); errors.As(err, &usage) && len(usage.hints) == 0 {
 		usage.hints = []string{"bottle " + c.name + " --help"}
 	}
 	return err
 }
 
+// flags declares the flags of a verb, and returns what runs after parsing.
+func (c command) flags(config *app.Config) (*pflag.FlagSet, func(context.Context, *session) error) {
+	flags := pflag.NewFlagSet(c.name, pflag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	flags.SetInterspersed(c.name != "exec") // what follows the identity is the guest's
+	flags.StringVar(&config.Manifest, "manifest", config.Manifest, "the `file` with bottles and agents")
+	return flags, c.setup(flags)
+}
+
+func (c command) synopsis() string {
+	return strings.TrimSpace("bottle " + c.name + " [flags] " + c.args)
+}
+
 func (c command) usage(flags *pflag.FlagSet) string {
 	var text strings.Builder
-	fmt.Fprintf(&text, "%s\n\nusage: %s\n\n%s", c.summary, strings.TrimSpace("bottle "+c.name+" [flags] "+c.args), flags.FlagUsages())
+	fmt.Fprintf(&text, "%s\n\nusage: %s\n\n%s", c.summary, c.synopsis(), flags.FlagUsages())
 	if c.help != "" {
 		fmt.Fprintf(&text, "\n%s\n", strings.Trim(c.help, "\n"))
 	}

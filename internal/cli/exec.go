@@ -44,6 +44,7 @@ func shellCommand() command {
 	return command{
 		name: "shell", args: "IDENTITY",
 		summary: "open a shell in a running bottle",
+		help:    "  bottle shell demo-x7k2p\n  bottle shell demo-x7k2p --root",
 		setup: func(flags *pflag.FlagSet) func(context.Context, *session) error {
 			root := flags.Bool("root", false, "open it as root of the guest")
 			return func(ctx context.Context, s *session) error {

@@ -13,7 +13,9 @@ func setupCommand() command {
 		name:    "setup",
 		summary: "check this machine and install what is missing, where that is possible",
 		help: `On Debian and Ubuntu, as root or with sudo that asks nothing, missing packages are
-installed. Elsewhere the exact commands are printed, and the exit code is 1.`,
+installed. Elsewhere the exact commands are printed, and the exit code is 1.
+
+  bottle setup`,
 		setup: func(*pflag.FlagSet) func(context.Context, *session) error {
 			return func(ctx context.Context, s *session) error {
 				if err := s.none(); err != nil {
@@ -29,6 +31,7 @@ func doctorCommand() command {
 	return command{
 		name:    "doctor",
 		summary: "report what this machine has, what is missing, and the fix",
+		help:    "  bottle doctor\n  bottle doctor --format=json",
 		setup: func(flags *pflag.FlagSet) func(context.Context, *session) error {
 			format := formatFlag(flags)
 			return func(ctx context.Context, s *session) error {
@@ -56,6 +59,7 @@ func versionCommand() command {
 	return command{
 		name:    "version",
 		summary: "print the version of bottle and of the VM tool",
+		help:    "  bottle version\n  bottle version --format=json",
 		setup: func(flags *pflag.FlagSet) func(context.Context, *session) error {
 			format := formatFlag(flags)
 			return func(ctx context.Context, s *session) error {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/pflag"
 
@@ -16,6 +17,7 @@ func listCommand() command {
 	return command{
 		name:    "list",
 		summary: "list the bottles on this machine",
+		help:    "  bottle list\n  bottle list --format=json",
 		setup: func(flags *pflag.FlagSet) func(context.Context, *session) error {
 			format := formatFlag(flags)
 			return func(ctx context.Context, s *session) error {
@@ -59,6 +61,7 @@ func listColumns() []column {
 		{"AGE", func(r app.Row) string { return r.Age }},
 		{"VM TOOL", func(r app.Row) string { return r.VMTool }},
 		{"FIREWALL", func(r app.Row) string { return r.Firewall }},
+		{"LAST DENIAL", func(r app.Row) string { return lastDenial(r.LastDenial, time.Now()) }},
 	}
 }
 
@@ -71,10 +74,14 @@ func line(columns []column, cell func(column) string) string {
 }
 
 func stateText(r app.Row) string {
+	text := r.State
 	if r.Exit != nil {
-		return fmt.Sprintf("%s (exited %d)", r.State, *r.Exit)
+		text = fmt.Sprintf("%s (exited %d)", r.State, *r.Exit)
 	}
-	return r.State
+	if r.Alarm { // a fake credential was seen
+		text += " ALARM"
+	}
+	return text
 }
 
 func stopCommand() command {

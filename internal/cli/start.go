@@ -30,6 +30,7 @@ end the machine's disk is kept for "bottle resume", unless --rm is given.`,
 			var request app.PlanRequest
 			rm := flags.Bool("rm", false, "remove everything whatever the agent's end")
 			yes := flags.BoolP("yes", "y", false, "do not ask")
+			quietFlag(flags)
 			dryRun := flags.Bool("dry-run", false, "print the preflight (or the plan, as JSON) and stop")
 			flags.BoolVar(&request.TrustCwd, "trust-cwd", false, "allow agents from ./bottle.toml without asking")
 			format := formatFlag(flags)
@@ -67,9 +68,6 @@ func (s *session) agent() (string, error) {
 // preflight shows what is about to happen and asks, before anything is built.
 func (s *session) preflight(ctx context.Context, p plan.Plan, yes bool) error {
 	fmt.Fprintln(s.Stderr, strings.TrimRight(p.Preflight(), "\n"))
-	if err := app.Supported(p); err != nil {
-		return err
-	}
 	return s.confirm(ctx, "Start "+p.Identity+"?", yes)
 }
 
@@ -124,10 +122,17 @@ func planCommand() command {
 	return command{
 		name: "plan", args: "AGENT",
 		summary: "show what start would do, without doing it",
-		help:    "  bottle plan demo\n  bottle plan demo --format=json",
+		help: `  bottle plan demo
+  bottle plan demo --format=json
+  bottle plan --diff demo-x7k2p    what today's manifest would change for that bottle;
+                                   a line with "!" widens what the agent can do`,
 		setup: func(flags *pflag.FlagSet) func(context.Context, *session) error {
 			format := formatFlag(flags)
+			diff := flags.String("diff", "", "compare with the plan of the bottle `identity`; AGENT may be left out")
 			return func(ctx context.Context, s *session) error {
+				if flags.Changed("diff") {
+					return s.planDiff(ctx, *diff, *format)
+				}
 				agent, err := s.agent()
 				if err != nil {
 					return err

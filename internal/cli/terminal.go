@@ -24,21 +24,6 @@ func (s *session) interactive() bool {
 	return ok && s.Stdin != nil && term.IsTerminal(int(s.Stdin.Fd())) && term.IsTerminal(int(out.Fd()))
 }
 
-// progress draws live lines on a terminal and writes plain ones elsewhere.
-func progress(stderr io.Writer) event.Sink {
-	file, ok := stderr.(*os.File)
-	if !ok || !term.IsTerminal(int(file.Fd())) {
-		return event.NewPlain(stderr)
-	}
-	return event.NewTTY(file, func() int {
-		width, _, err := term.GetSize(int(file.Fd()))
-		if err != nil {
-			return 0
-		}
-		return width
-	})
-}
-
 // askSecret asks a question on the terminal; the answer is not shown.
 func (s *session) askSecret(ctx context.Context, question string) (secret.Value, error) {
 	if !s.interactive() {

@@ -90,10 +90,14 @@ func (s *Server) respond(w http.ResponseWriter, r *http.Request, e *exchange, re
 	hasBody := r.Method != http.MethodHead && response.StatusCode != http.StatusNoContent &&
 		response.StatusCode != http.StatusNotModified && response.ContentLength != 0
 	body, decoded, refused := e.readable(response, hasBody)
+	if refused == nil {
+		refused = s.judgeAnswer(e, response.Header)
+	}
 	if refused != nil {
 		s.answerRefusal(w, r, e, refused)
 		return
 	}
+	body = s.watchAnswer(e, body)
 	header := w.Header()
 	e.route.copyAnswer(header, response.Header)
 	length := response.ContentLength
@@ -118,6 +122,9 @@ func (s *Server) respond(w http.ResponseWriter, r *http.Request, e *exchange, re
 	if hasBody {
 		refused = s.stream(w, e, &download{body: body, length: length})
 	}
+	if refused == nil {
+		refused = s.judgeAnswer(e, response.Trailer)
+	}
 	if refused != nil {
 		s.logClose(e, refused)
 		// The client must see that the answer is not whole.
@@ -125,6 +132,19 @@ func (s *Server) respond(w http.ResponseWriter, r *http.Request, e *exchange, re
 	}
 	e.trailers(header, response, announced)
 	s.logClose(e, nil)
+}
+
+// judgeAnswer looks for canaries in the head of an answer.
+func (s *Server) judgeAnswer(e *exchange, header http.Header) *Refusal {
+	found := e.snap.watch.answerHead(e.route.Route, header)
+	if found == nil {
+		return nil
+	}
+	s.logSighting(e, found)
+	if !found.block {
+		return nil
+	}
+	return found.refusal(e.route.Route)
 }
 
 func keys(header http.Header) func(func(string) bool) {

@@ -190,6 +190,7 @@ func (s *Server) logClose(e *exchange, refused *Refusal) {
 func (s *Server) logSighting(e *exchange, found *sighting) {
 	l := s.lineOf(e, found.event)
 	l.Rule, l.Reason, l.Blocked = RuleCanary, found.what+" in the "+found.where, &found.block
+	l.Where, l.Print = found.where, found.fingerprint
 	s.journal.Write(l)
 }
 

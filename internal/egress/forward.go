@@ -39,25 +39,14 @@ func (s *Server) admit(e *exchange, r *http.Request) *Refusal {
 	if e.route == nil {
 		return refuse(RuleHost, "%s:%d has no route any more", e.target.host, e.target.port)
 	}
-	found := e.snap.watch.head(e.route, r)
-	if found != nil {
-		e.hidden = found.where == "path"
-		s.logSighting(e, found)
+	verdict := e.snap.watch.judge(e.route.Route, e.head, r.Header)
+	e.hidden = verdict.hidden
+	if verdict.found != nil {
+		s.logSighting(e, verdict.found)
 	}
-	// HTTP/2 lets a Host stand beside :authority.
-	for _, host := range r.Header["Host"] {
-		if refused := checkAuthority(e.route.Route, host); refused != nil {
-			return refused
-		}
-	}
-	refused := Decide(e.route.Route, e.head)
 	switch {
-	case e.hidden && refused != nil:
-		return refuse(refused.Rule, "%s: refused, and the path carries %s", e.route, found.what)
-	case refused != nil:
-		return refused
-	case found != nil && found.block:
-		return found.refusal(e.route)
+	case verdict.refused != nil:
+		return verdict.refused
 	case e.route.Auth != nil && e.route.token.current.Load() == nil:
 		return refuse(RuleToken, "%s: %s", e.route, e.route.token.problem)
 	}
@@ -162,10 +151,10 @@ func (s *Server) copyTrailers(up *upload, out, r *http.Request) {
 	up.ended = func() error {
 		for name, values := range r.Trailer {
 			for _, value := range values {
-				if found := up.stream.watch.text(up.e.route, "trailers", value); found != nil {
+				if found := up.stream.watch.text(up.e.route.Route, "trailers", value); found != nil {
 					s.logSighting(up.e, found)
 					if found.block {
-						refused := found.refusal(up.e.route)
+						refused := found.refusal(up.e.route.Route)
 						up.e.cancel(refused)
 						return refused
 					}
@@ -186,6 +175,10 @@ func (s *Server) trace(w http.ResponseWriter, e *exchange) *httptrace.ClientTrac
 		Got1xxResponse: func(code int, header textproto.MIMEHeader) error {
 			e.hints.Lock()
 			defer e.hints.Unlock()
+			if refused := s.judgeAnswer(e, http.Header(header)); refused != nil {
+				e.cancel(refused)
+				return refused
+			}
 			if code != http.StatusContinue && code != http.StatusSwitchingProtocols && !e.final {
 				e.route.copyAnswer(w.Header(), http.Header(header))
 				w.WriteHeader(code)

@@ -21,7 +21,7 @@ type frames struct {
 var errFrame = errors.New("the agent sent a WebSocket frame that is not masked, is compressed or is not valid")
 
 func newFrames(w watch, rt *route) *frames {
-	return &frames{data: w.stream(rt), control: w.stream(rt)}
+	return &frames{data: w.stream(rt.Route), control: w.stream(rt.Route)}
 }
 
 // feed reads the next bytes of the stream.

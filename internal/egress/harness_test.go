@@ -76,6 +76,7 @@ type entry struct {
 	Port                                                      int
 	Status, Count                                             int
 	Blocked                                                   *bool
+	Where, Fingerprint                                        string
 	Up                                                        *int64   `json:"bytes_up"`
 	Down                                                      *int64   `json:"bytes_down"`
 	Millis                                                    *float64 `json:"duration_ms"`

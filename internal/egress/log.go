@@ -1,6 +1,10 @@
 package egress
 
-import "time"
+import (
+	"time"
+
+	"bottle.internal/internal/canary"
+)
 
 // Events of the log. An allow is written before the first byte goes out, so that a
 // kill cannot lose it; its close follows with the counts.
@@ -11,7 +15,7 @@ const (
 	eventDeny         = "deny"
 	eventFail         = "fail" // allowed, but the upstream or its credential is not there
 	eventClose        = "close"
-	eventCanary       = "canary"       // a canary was sent
+	eventCanary       = canary.Event   // a canary was sent, or came back
 	eventExfiltration = "exfiltration" // the placeholder was sent where it does not belong
 	eventRefresh      = "refresh"      // the host was asked for a new token
 	eventSuppressed   = "suppressed"
@@ -35,6 +39,8 @@ type line struct {
 	Down    *int64    `json:"bytes_down,omitempty"`
 	Millis  *float64  `json:"duration_ms,omitempty"`
 	Blocked *bool     `json:"blocked,omitempty"`
+	Where   string    `json:"where,omitempty"`
+	Print   string    `json:"fingerprint,omitempty"`
 	Count   int       `json:"count,omitempty"`
 	Listen  []string  `json:"listen,omitempty"`
 	Routes  *int      `json:"routes,omitempty"`

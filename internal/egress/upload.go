@@ -37,7 +37,7 @@ type upload struct {
 // newUpload refuses a body whose coding cannot be read, for what it holds could not be
 // judged.
 func (s *Server) newUpload(e *exchange, r *http.Request) (*upload, *Refusal) {
-	u := &upload{server: s, e: e, source: r.Body, stream: e.snap.watch.stream(e.route)}
+	u := &upload{server: s, e: e, source: r.Body, stream: e.snap.watch.stream(e.route.Route)}
 	coding := strings.ToLower(strings.TrimSpace(strings.Join(r.Header["Content-Encoding"], ",")))
 	switch coding {
 	case "", "identity":
@@ -77,7 +77,7 @@ func (u *upload) judge(piece []byte) *Refusal {
 	for _, found := range u.stream.piece(piece) {
 		u.server.logSighting(u.e, found)
 		if found.block {
-			return found.refusal(u.e.route)
+			return found.refusal(u.e.route.Route)
 		}
 	}
 	u.e.up.Add(int64(len(piece)))
@@ -91,19 +91,16 @@ func (u *upload) Close() error {
 	return nil
 }
 
-func (f *sighting) refusal(rt *route) *Refusal {
+func (f *sighting) refusal(rt Route) *Refusal {
+	if f.where == inAnswer {
+		return refuse(RuleCanary, "%s: the answer carries %s", rt, f.what)
+	}
 	return refuse(RuleCanary, "%s: the request carries %s in its %s", rt, f.what, f.where)
 }
 
 // spend takes bytes off the budgets.
 func (s *Server) spend(rt *route, n int64) *Refusal {
-	limit, all := rt.UploadBudget, s.snapshot.Load().config.UploadBudget
-	if limit == 0 {
-		limit = budgetPlain
-		if rt.Auth != nil {
-			limit = budgetAuth
-		}
-	}
+	limit, all := rt.UploadLimit(), s.snapshot.Load().config.UploadBudget
 	if all == 0 {
 		all = budgetBottle
 	}

@@ -87,6 +87,9 @@ func (s *Server) webSocket(w http.ResponseWriter, r *http.Request, e *exchange) 
 		return
 	}
 	upstream, refused := e.upgraded(response, key)
+	if refused == nil {
+		refused = s.judgeAnswer(e, response.Header)
+	}
 	if refused != nil {
 		s.answerRefusal(w, r, e, refused)
 		return
@@ -192,6 +195,7 @@ func (s *Server) copyDown(e *exchange, client io.Writer, upstream io.Reader) {
 	if e.route.Auth != nil {
 		upstream = needle.NewReader(upstream, e.route.secrets())
 	}
+	upstream = s.watchAnswer(e, upstream)
 	buffer := s.buffers.get()
 	defer s.buffers.put(buffer)
 	for {
@@ -237,7 +241,7 @@ func (s *Server) judgeFrames(e *exchange, f *frames, piece []byte) *Refusal {
 	for _, found := range sightings {
 		s.logSighting(e, found)
 		if found.block {
-			return found.refusal(e.route)
+			return found.refusal(e.route.Route)
 		}
 	}
 	if err != nil {

@@ -22,10 +22,14 @@ const (
 type Event struct {
 	Kind  Kind   `json:"kind"`
 	Step  string `json:"step"`           // stable short name: "base", "layer", "push", "pack", "boot"
+	Part  string `json:"part,omitempty"` // what of the step, where several go on side by side
 	Text  string `json:"text,omitempty"` // for people
 	Done  int64  `json:"done,omitempty"`
 	Total int64  `json:"total,omitempty"` // 0: unknown
 }
+
+// key tells what goes on side by side apart.
+func (e Event) key() string { return e.Step + "\x00" + e.Part }
 
 // Sink receives events. It must be safe for concurrent use and must not block long.
 type Sink interface {

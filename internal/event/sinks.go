@@ -31,21 +31,27 @@ func newClock(options []Option) clock {
 	return c
 }
 
-// Plain writes one line for each event but progress, for logs and pipes; progress
-// shows every 10 s of a step. Make one with [NewPlain].
+// Plain writes one line for each step when it ends, and one for what should be known, for
+// logs and pipes. Of a step that takes long it says every 10 s that it goes on, as long as
+// the step itself says anything. Make one with [NewPlain].
 type Plain struct {
 	clock
 	mu      sync.Mutex
 	w       io.Writer
-	started map[string]time.Time
-	said    map[string]time.Time
+	running map[string]*plainStep
+}
+
+// plainStep is a step that did not end yet.
+type plainStep struct {
+	text        string // of its start
+	since, said time.Time
 }
 
 var _ Sink = (*Plain)(nil)
 
 // NewPlain returns a sink that writes plain lines.
 func NewPlain(w io.Writer, options ...Option) *Plain {
-	return &Plain{clock: newClock(options), w: w, started: map[string]time.Time{}, said: map[string]time.Time{}}
+	return &Plain{clock: newClock(options), w: w, running: map[string]*plainStep{}}
 }
 
 // Send implements [Sink].
@@ -53,25 +59,32 @@ func (p *Plain) Send(_ context.Context, e Event) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := p.now()
+	step, known := p.running[e.key()]
 	var took time.Duration
 	switch e.Kind {
 	case Start:
-		p.started[e.Step], p.said[e.Step] = now, now
+		p.running[e.key()] = &plainStep{text: e.Text, since: now, said: now}
+		return
 	case Progress:
-		last, known := p.said[e.Step]
 		if !known {
-			p.said[e.Step] = now
-		}
-		if !known || now.Sub(last) < plainEvery {
+			p.running[e.key()] = &plainStep{since: now, said: now}
 			return
 		}
-		p.said[e.Step] = now
-	case Done, Skip:
-		if start, known := p.started[e.Step]; known {
-			took = now.Sub(start)
+		if now.Sub(step.said) < plainEvery {
+			return
 		}
-		delete(p.started, e.Step)
-		delete(p.said, e.Step)
+		step.said = now
+		if e.Text == "" {
+			e.Text = step.text
+		}
+	case Done, Skip:
+		if known {
+			took = now.Sub(step.since)
+			if e.Text == "" {
+				e.Text = step.text
+			}
+		}
+		delete(p.running, e.key())
 	case Warn, Info:
 	}
 	_, _ = io.WriteString(p.w, line(e, took)+"\n")

@@ -44,11 +44,10 @@ func TestPlain(t *testing.T) {
 	send(0, event.Event{Kind: event.Progress, Step: "boot"})
 	send(11*time.Second, event.Event{Kind: event.Progress, Step: "boot", Text: "waiting"})
 
-	want := `push: agent
-push: layers 12.3 MB of 45.0 MB, 27%
+	want := `push: layers 12.3 MB of 45.0 MB, 27%
 push: layers 12.3 MB of 45.0 MB, 27%
 push: done, 45.0 MB sent (25.5 s)
-` + "tag: \n" + `tag: done
+tag: done
 pack: skipped, nothing changed
 pack: warning: bad\x1b[2J
   pack: done, all is well
@@ -77,23 +76,28 @@ func TestTTY(t *testing.T) {
 	step("second step", event.Event{Kind: event.Start, Step: "cli", Text: "fetching"}, "base: making it", "cli: fetching")
 	clock.advance(time.Second)
 	progress := event.Event{Kind: event.Progress, Step: "cli", Done: 1_500_000, Total: 3_000_000}
-	step("progress", progress, "base: making it", "cli: fetching  1.5 MB of 3.0 MB, 50%")
+	step("progress", progress, "base: making it  1 s", "cli: fetching  1.5 MB of 3.0 MB, 50%")
 	clock.advance(99 * time.Millisecond)
 	progress.Done = 2_000_000
-	step("too soon", progress, "base: making it", "cli: fetching  1.5 MB of 3.0 MB, 50%")
+	step("too soon", progress, "base: making it  1 s", "cli: fetching  1.5 MB of 3.0 MB, 50%")
 	clock.advance(time.Millisecond)
-	step("soon enough", progress, "base: making it", "cli: fetching  2.0 MB of 3.0 MB, 66%")
+	step("soon enough", progress, "base: making it  1 s", "cli: fetching  2.0 MB of 3.0 MB, 66%")
 	step("warning", event.Event{Kind: event.Warn, Step: "base", Text: "slow mirror"},
-		"base: warning: slow mirror", "base: making it", "cli: fetching  2.0 MB of 3.0 MB, 66%")
+		"base: warning: slow mirror", "base: making it  1 s", "cli: fetching  2.0 MB of 3.0 MB, 66%")
 	width = 36
 	step("narrow: figures win", event.Event{Kind: event.Info, Step: "x", Text: "y"},
-		"base: warning: slow mirror", "x: y", "base: making it", "cli: fetchin  2.0 MB of 3.0 MB, 66%")
+		"base: warning: slow mirror", "x: y", "base: making it  1 s", "cli: fetchin  2.0 MB of 3.0 MB, 66%")
 	clock.advance(time.Second)
 	step("done", event.Event{Kind: event.Done, Step: "cli", Text: "3.0 MB"},
-		"base: warning: slow mirror", "x: y", "cli: done, 3.0 MB (2.1 s)", "base: making it")
+		"base: warning: slow mirror", "x: y", "cli: done, 3.0 MB (2.1 s)", "base: making it  2 s")
 	clock.advance(time.Second)
 	step("text of a program", event.Event{Kind: event.Progress, Step: "base", Text: "a\x1b[2J\nb\tc"},
-		"base: warning: slow mirror", "x: y", "cli: done, 3.0 MB (2.1 s)", `base: a\x1b[2J b c`)
+		"base: warning: slow mirror", "x: y", "cli: done, 3.0 MB (2.1 s)", `base: a\x1b[2J b c  3 s`)
+	clock.advance(time.Minute)
+	sink.Tick()
+	if got := screen.lines(); got[len(got)-1] != `base: a\x1b[2J b c  63 s` {
+		t.Errorf("after a minute: %q", got)
+	}
 	sink.Close()
 	if diff := cmp.Diff([]string{"base: warning: slow mirror", "x: y", "cli: done, 3.0 MB (2.1 s)"}, screen.lines()); diff != "" {
 		t.Errorf("after Close (-want +got):\n%s", diff)
@@ -101,6 +105,23 @@ func TestTTY(t *testing.T) {
 	rest := strings.NewReplacer("\x1b[1A", "", "\r\x1b[J", "").Replace(screen.raw.String())
 	if strings.Contains(rest, "\x1b") {
 		t.Errorf("the sink wrote other controls than cursor movement: %q", rest)
+	}
+}
+
+// What goes on side by side has a line each; the end of one takes its own away.
+func TestTTYParts(t *testing.T) {
+	t.Parallel()
+	screen := newScreen()
+	sink := event.NewTTY(screen, func() int { return 60 }, event.WithClock(newTestClock().now))
+	for _, e := range []event.Event{
+		{Kind: event.Start, Step: "layer", Part: "a", Text: "a"},
+		{Kind: event.Start, Step: "layer", Part: "b", Text: "b"},
+		{Kind: event.Done, Step: "layer", Part: "a", Text: "a"},
+	} {
+		sink.Send(t.Context(), e)
+	}
+	if diff := cmp.Diff([]string{"layer: done, a", "layer: b"}, screen.lines()); diff != "" {
+		t.Errorf("screen (-want +got):\n%s", diff)
 	}
 }
 
@@ -212,8 +233,8 @@ func TestSinksAreSafeForConcurrentUse(t *testing.T) {
 		})
 	}
 	group.Wait()
-	if got := strings.Count(plain.String(), "\n"); got != 12 {
-		t.Errorf("plain wrote %d lines, want 12", got)
+	if got := strings.Count(plain.String(), "\n"); got != 8 {
+		t.Errorf("plain wrote %d lines, want 8", got)
 	}
 	if got := strings.Count(lines.String(), "\n"); got != 16 {
 		t.Errorf("JSON wrote %d lines, want 16", got)

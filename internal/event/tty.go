@@ -2,6 +2,7 @@ package event
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -19,9 +20,9 @@ const (
 )
 
 // TTY shows one live line for each running step below the lines that stay. It uses
-// cursor movement and no colour at all. Steps are told apart by their Step, so work
-// that goes on side by side needs names of its own. Make one with [NewTTY]; Close
-// takes the live lines away, which whoever prints to the same terminal wants first.
+// cursor movement and no colour at all. Steps are told apart by their Step and Part. Make
+// one with [NewTTY]; Close takes the live lines away, which whoever prints to the same
+// terminal wants first.
 type TTY struct {
 	clock
 	mu      sync.Mutex
@@ -51,7 +52,7 @@ func (t *TTY) Send(_ context.Context, e Event) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now := t.now()
-	at := slices.IndexFunc(t.running, func(r running) bool { return r.Step == e.Step })
+	at := slices.IndexFunc(t.running, func(r running) bool { return r.key() == e.key() })
 	stays := ""
 	switch e.Kind {
 	case Start, Progress:
@@ -80,6 +81,15 @@ func (t *TTY) Send(_ context.Context, e Event) {
 	t.draw(stays)
 }
 
+// Tick brings the live lines up to date: a step that says nothing shows how long it takes.
+func (t *TTY) Tick() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.running) > 0 {
+		t.draw("")
+	}
+}
+
 // Close removes the live lines. The sink can be used again.
 func (t *TTY) Close() {
 	t.mu.Lock()
@@ -100,13 +110,18 @@ func (t *TTY) draw(stays string) {
 	if width < 1 {
 		width = defaultWidth
 	}
+	now := t.now()
 	for _, step := range t.running {
 		text := step.Text
 		if text == "" {
 			text = step.title
 		}
 		live := strings.TrimSpace(oneLine(step.Step) + ": " + oneLine(text))
-		if how := amount(step.Event); how != "" {
+		how := amount(step.Event)
+		if took := now.Sub(step.since); how == "" && took >= time.Second {
+			how = fmt.Sprintf("%d s", took/time.Second)
+		}
+		if how != "" {
 			// The figures must survive a narrow terminal, the text may be cut.
 			live = cut(live, width-len(how)-3) + "  " + how
 		}

@@ -37,9 +37,14 @@ func routed() firewall.Policy {
 	return p
 }
 
+func withCanaries(p firewall.Policy) firewall.Policy {
+	p.Canaries = []string{fakeKey, fakeToken}
+	return p
+}
+
 func policies() map[string]firewall.Policy {
 	return map[string]firewall.Policy{
-		"empty": {}, "public": publicOnly(), "mixed": policy(), "ranges": ranged(), "routed": routed(),
+		"empty": {}, "public": publicOnly(), "mixed": policy(), "ranges": ranged(), "routed": routed(), "canaries": withCanaries(publicOnly()),
 	}
 }
 

@@ -110,6 +110,9 @@ func (s *Server) checkHello(allowed Decision, hello clienthello.Hello) (Decision
 	if ok {
 		return d, false
 	}
+	if fingerprint, found := s.canaries.Load().Find(hello.ServerName); found {
+		return s.withCanary(allowed, fingerprint, "client hello"), true
+	}
 	switch rule, err := s.scanner.Find(leak.Views(hello.ServerName)...); {
 	case err != nil:
 		d = d.refuse(d.Rule, "%s: the client hello names another host", allowed.Route)

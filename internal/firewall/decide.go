@@ -38,6 +38,7 @@ const (
 	RuleBudget  Rule = "budget"  // too many bytes in a run
 	RuleEngine  Rule = "engine"  // refused by the engine behind this one
 	RuleSecret  Rule = "secret"  // a secret in what can be read
+	RuleCanary  Rule = "canary"  // the bottle's fake credential there
 	RuleResolve Rule = "resolve" // the name has no address
 	RuleDial    Rule = "dial"    // nobody answers there
 	RuleRevoked Rule = "revoked" // allowed once, not by the present policy
@@ -51,6 +52,8 @@ type Decision struct {
 	Hint   string // what to do about it, one line; empty for most refusals
 	Target Target // as far as it could be read
 	Route  Host   // the entry that allowed it
+	Where  string // of a canary: where it was
+	Print  string // of a canary: its fingerprint
 }
 
 // Status is the HTTP status that goes with the decision.

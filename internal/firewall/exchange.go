@@ -24,6 +24,7 @@ const (
 	errNotTLS       ending = "the upstream does not answer with TLS"
 	errOtherHello   ending = "the second client hello was refused"
 	errHostBudget   ending = "this host took all the bytes that one host may take in a run"
+	errCanary       ending = "a canary came back"
 	errBottleBudget ending = "this bottle sent all the bytes that it may send in a run"
 )
 
@@ -134,7 +135,7 @@ func (s *Server) lineOf(e *exchange, event string, d Decision) line {
 
 // methodOf leaves a method out that may be the secret itself.
 func methodOf(e *exchange, d Decision) string {
-	if d.Rule == RuleSecret && !slices.Contains([]string{http.MethodConnect, http.MethodGet, http.MethodHead}, e.method) {
+	if (d.Rule == RuleSecret || d.Rule == RuleCanary) && !slices.Contains([]string{http.MethodConnect, http.MethodGet, http.MethodHead}, e.method) {
 		return ""
 	}
 	return printable.Text(e.method, 16)
@@ -142,10 +143,16 @@ func methodOf(e *exchange, d Decision) string {
 
 func (s *Server) logDeny(e *exchange, d Decision) {
 	event := eventDeny
-	if d.Rule == RuleResolve || d.Rule == RuleDial {
+	switch d.Rule {
+	case RuleResolve, RuleDial:
 		event = eventFail
+	case RuleCanary:
+		event = eventCanary
 	}
 	l := s.lineOf(e, event, d)
+	if event == eventCanary {
+		l.Where, l.Print, l.Blocked = d.Where, d.Print, new(true)
+	}
 	l.Status = d.Status()
 	l.Millis = s.since(e)
 	s.journal.Write(l)

@@ -55,6 +55,10 @@ func (s *Server) forward(w http.ResponseWriter, r *http.Request, e *exchange) {
 		s.refuse(w, e, e.decision.refuse(RuleDial, "%s answered with an upgrade that nobody asked for", e.decision.Route))
 		return
 	}
+	if d, found := s.canaryBack(e, response.Header); found {
+		s.refuse(w, e, d)
+		return
+	}
 	copyHeader(w.Header(), response.Header)
 	w.WriteHeader(response.StatusCode)
 	e.status = response.StatusCode
@@ -144,10 +148,15 @@ func (s *Server) stream(w http.ResponseWriter, e *exchange, body io.Reader) stri
 	control := http.NewResponseController(w)
 	quiet := time.AfterFunc(s.limits.Idle, func() { e.cancel(errIdle) })
 	defer quiet.Stop()
+	canaries := s.canaries.Load().Stream()
 	buffer := make([]byte, copyBuffer)
 	for {
 		n, err := body.Read(buffer)
 		quiet.Reset(s.limits.Idle)
+		if fingerprint, found := canaries.Scan(buffer[:n]); found {
+			s.logDeny(e, s.withCanary(e.decision, fingerprint, inAnswer))
+			return errCanary.Error()
+		}
 		if n > 0 {
 			_ = control.SetWriteDeadline(time.Now().Add(s.limits.Stall))
 			if _, err := w.Write(buffer[:n]); err != nil {

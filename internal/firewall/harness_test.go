@@ -80,6 +80,8 @@ type entry struct {
 	Down                                                      *int64   `json:"bytes_down"`
 	Millis                                                    *float64 `json:"duration_ms"`
 	Time                                                      time.Time
+	Where, Fingerprint                                        string
+	Blocked                                                   bool
 }
 
 func (b *logBuffer) text() string {

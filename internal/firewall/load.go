@@ -82,7 +82,7 @@ func loadRoutes(inputs control.Inputs) (Policy, error) {
 	if file.Version != routesVersion {
 		return Policy{}, fmt.Errorf("reading %s: version %d, only %d is understood", RoutesFile, file.Version, routesVersion)
 	}
-	policy := Policy{Bottle: file.Bottle, Hosts: file.Routes}
+	policy := Policy{Bottle: file.Bottle, Hosts: file.Routes, Canaries: file.Canaries}
 	if err := policy.Validate(); err != nil {
 		return Policy{}, fmt.Errorf("reading %s: %w", RoutesFile, err)
 	}

@@ -1,6 +1,10 @@
 package firewall
 
-import "time"
+import (
+	"time"
+
+	"bottle.internal/internal/canary"
+)
 
 // Events of the log. An allow is written before the first byte goes out, so that a
 // kill cannot lose it; its close follows with the counts.
@@ -14,6 +18,7 @@ const (
 	eventSuppressed = "suppressed"
 	eventTotals     = "totals" // of one destination since the start
 	eventEngine     = "engine" // the engine behind this one speaks
+	eventCanary     = canary.Event
 )
 
 // line is one JSON line. It has no place for headers, queries or bodies.
@@ -38,6 +43,9 @@ type line struct {
 	Problem string    `json:"problem,omitempty"`
 	Kind    string    `json:"kind,omitempty"`
 	Scanner string    `json:"scanner,omitempty"`
+	Where   string    `json:"where,omitempty"`
+	Print   string    `json:"fingerprint,omitempty"`
+	Blocked *bool     `json:"blocked,omitempty"`
 	held    bool      // counts as a denial, whatever the event
 }
 

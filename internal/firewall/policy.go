@@ -8,9 +8,11 @@ import (
 	"slices"
 	"strconv"
 
+	"bottle.internal/internal/canary"
 	"bottle.internal/internal/firewall/hostname"
 	"bottle.internal/internal/names"
 	"bottle.internal/internal/netguard"
+	"bottle.internal/internal/printable"
 )
 
 // Scheme is how a route is spoken to: through a TLS tunnel or in clear.
@@ -63,6 +65,9 @@ type Policy struct {
 	Bottle string `json:"bottle"`
 	// Hosts is the allowlist. Empty means that nothing is allowed.
 	Hosts []Host `json:"routes"`
+	// Canaries are the bottle's fake credentials; each has [canary.MinLength] to 256 bytes of
+	// printable ASCII. They do not decide what [Decide] says.
+	Canaries []string `json:"canaries"`
 }
 
 // Validate refuses a policy that could be read in two ways. Ports that belong to
@@ -72,6 +77,9 @@ func (p Policy) Validate() error {
 		if err := names.Validate(p.Bottle); err != nil {
 			return fmt.Errorf("checking the bottle's name: %w", err)
 		}
+	}
+	if err := p.validateCanaries(); err != nil {
+		return err
 	}
 	if len(p.Hosts) > maxHosts {
 		return fmt.Errorf("checking routes: %d of them, at most %d are allowed", len(p.Hosts), maxHosts)
@@ -95,6 +103,21 @@ func (p Policy) Validate() error {
 			return fmt.Errorf("checking route %d: %s has other private addresses on another port", i+1, host.Host)
 		case !known:
 			first[host.Host] = host
+		}
+	}
+	return nil
+}
+
+// maxCanaries bounds what is looked for.
+const maxCanaries = 64
+
+func (p Policy) validateCanaries() error {
+	if len(p.Canaries) > maxCanaries {
+		return fmt.Errorf("checking canaries: %d of them, at most %d are allowed", len(p.Canaries), maxCanaries)
+	}
+	for i, text := range p.Canaries {
+		if len(text) < canary.MinLength || len(text) > 256 || !printable.Is(text) {
+			return fmt.Errorf("checking canary %d: it has to be %d to 256 bytes of printable ASCII", i+1, canary.MinLength)
 		}
 	}
 	return nil

@@ -108,9 +108,10 @@ type sentry struct {
 // routesFile holds what pipelock's configuration cannot say: ports, schemes, modes, and
 // which host may be private. The gate in front of either engine reads it.
 type routesFile struct {
-	Version int    `json:"version"`
-	Bottle  string `json:"bottle"`
-	Routes  []Host `json:"routes"`
+	Version  int      `json:"version"`
+	Bottle   string   `json:"bottle"`
+	Routes   []Host   `json:"routes"`
+	Canaries []string `json:"canaries,omitempty"` // what the builtin engine and the gate look for
 }
 
 // Render writes the inputs of a policy. It is pure: the same policy, in
@@ -199,7 +200,7 @@ func marshalPipelock(config pipelockConfig) ([]byte, error) {
 }
 
 func marshalRoutes(policy Policy) ([]byte, error) {
-	file := routesFile{Version: routesVersion, Bottle: policy.Bottle, Routes: policy.Hosts}
+	file := routesFile{Version: routesVersion, Bottle: policy.Bottle, Routes: policy.Hosts, Canaries: policy.Canaries}
 	if file.Routes == nil {
 		file.Routes = []Host{}
 	}

@@ -15,10 +15,10 @@ import (
 	"time"
 
 	"bottle.internal/internal/boundedlisten"
+	"bottle.internal/internal/canary"
 	"bottle.internal/internal/firewall/leak"
 	"bottle.internal/internal/journal"
 	"bottle.internal/internal/netguard"
-	"bottle.internal/internal/secret"
 )
 
 // Limits bound what one guest can hold open and send. Zero fields get the default.
@@ -74,6 +74,7 @@ type Config struct {
 // Server is the builtin firewall engine. Make it with [NewServer].
 type Server struct {
 	policy    atomic.Pointer[Policy]
+	canaries  atomic.Pointer[canary.Finder]
 	dialer    netguard.Dialer
 	egress    netip.Addr
 	via       *Via
@@ -128,6 +129,7 @@ func (s *Server) Reload(policy Policy) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.policy.Store(&policy)
+	s.canaries.Store(canary.NewFinder(policy.Canaries))
 	for e := range s.exchanges {
 		now := Decide(policy, e.method, e.target)
 		if e.decision.Allow && (!now.Allow || !now.Route.equal(e.decision.Route)) {
@@ -227,17 +229,13 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // judge applies the rules that need more than the request line.
 func (s *Server) judge(r *http.Request, e *exchange, full string, hasBody bool) (Decision, bool) {
-	d := e.decision
-	if found, isSecret := s.secretIn(r, e); isSecret {
+	if found, isCanary := s.canaryIn(r, e); isCanary {
 		return found, true
 	}
+	d := e.decision.judge(s.scanner, Request{Method: e.method, Target: e.target, Header: r.Header, HasBody: hasBody})
 	switch {
 	case !d.Allow:
 		return d, true
-	case d.Rule == RuleHealth:
-		return d.refuse(RuleForm, "GET /health takes no body"), true
-	case hasBody:
-		return d.refuse(RuleBody, "%s: a body is not allowed on CONNECT and plain requests", d.Route), true
 	case full != "":
 		return d.refuse(RuleLimit, "%s", full), true
 	}
@@ -248,39 +246,4 @@ func (s *Server) judge(r *http.Request, e *exchange, full string, hasBody bool) 
 		return d.refuse(RuleRate, "%s: %d requests in a minute are too many", d.Route, s.limits.PerMinute), true
 	}
 	return d, false
-}
-
-// maxSearched bounds the part of a target that is searched. A longer one is refused, and
-// less than this of it is logged.
-const maxSearched = 2 * maxURL
-
-// secretIn searches all that can be read of a request, refused ones too: they are logged.
-func (s *Server) secretIn(r *http.Request, e *exchange) (Decision, bool) {
-	target := e.target[:min(len(e.target), maxSearched)]
-	rule, err := s.scanner.Find(leak.Views(target)...)
-	where := "the target"
-	if err == nil && rule == "" {
-		where = "a header"
-		lines := []string{e.method}
-		for name, values := range r.Header {
-			for _, value := range values {
-				lines = append(lines, name+": "+value)
-			}
-		}
-		rule, err = s.scanner.Find(lines...)
-	}
-	d := e.decision
-	switch {
-	case err != nil:
-		d = d.refuse(RuleSecret, "%v", err)
-	case rule != "":
-		d = d.refuse(RuleSecret, "%s holds a secret (gitleaks: %s)", where, rule)
-	default:
-		return d, false
-	}
-	d.Target.Path, d.Target.Query, d.Hint = "", "", ""
-	if !e.decision.Allow { // the host is the agent's word too
-		d.Target.Host = secret.Redacted
-	}
-	return d, true
 }

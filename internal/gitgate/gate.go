@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"bottle.internal/internal/canary"
 	"bottle.internal/internal/control"
 	"bottle.internal/internal/gitgate/leaks"
 	"bottle.internal/internal/journal"
@@ -69,7 +70,7 @@ type Gate struct {
 type configured struct {
 	remotes  map[string]*remoteState
 	limits   Limits
-	canaries leaks.Canaries
+	canaries *canary.Finder
 }
 
 // Run is the daemon: it serves at the default places until ctx ends. A first configuration
@@ -165,7 +166,7 @@ func (g *Gate) apply(inputs control.Inputs) error {
 	if err != nil {
 		return err
 	}
-	next := &configured{remotes: map[string]*remoteState{}, limits: config.Limits.withDefaults(), canaries: leaks.NewCanaries(config.Canaries)}
+	next := &configured{remotes: map[string]*remoteState{}, limits: config.Limits.withDefaults(), canaries: canary.NewFinder(config.Canaries)}
 	for _, spec := range config.Remotes {
 		state, err := g.remoteState(spec)
 		if err != nil {

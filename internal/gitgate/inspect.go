@@ -118,6 +118,7 @@ func (in *inspection) object(ctx context.Context, o object, data []byte) error {
 		return nil
 	default:
 		why.rule, why.path, why.line, why.reason = found.Rule, found.Path, found.Line, "a secret was found"
+		why.canary = found.Fingerprint
 	}
 	return &why
 }

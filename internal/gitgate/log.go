@@ -1,6 +1,10 @@
 package gitgate
 
-import "time"
+import (
+	"time"
+
+	"bottle.internal/internal/canary"
+)
 
 // Events of the log.
 const (
@@ -12,6 +16,7 @@ const (
 	eventPushAllow  = "push-allow" // written after the upstream took it
 	eventPushStart  = "push-start" // written before the first byte goes to the upstream
 	eventPushDeny   = "push-deny"
+	eventCanary     = canary.Event // beside the push-deny
 	eventApproval   = "approval"
 	eventSuppressed = "suppressed"
 )
@@ -35,6 +40,9 @@ type line struct {
 	Method   string    `json:"method,omitempty"`
 	Status   int       `json:"status,omitempty"`
 	Reason   string    `json:"reason,omitempty"`
+	Where    string    `json:"where,omitempty"`
+	Print    string    `json:"fingerprint,omitempty"`
+	Blocked  *bool     `json:"blocked,omitempty"`
 	Millis   *float64  `json:"duration_ms,omitempty"`
 	Count    int       `json:"count,omitempty"`
 	Listen   string    `json:"listen,omitempty"`

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"bottle.internal/internal/gitgate/leaks"
 	"bottle.internal/internal/printable"
 )
 
@@ -161,6 +162,13 @@ func (p *push) enter(ctx context.Context) error {
 // checkRequest looks at what is asked for, before any object is.
 func (p *push) checkRequest(ctx context.Context) *refusal {
 	commands := p.request.Commands
+	for _, cmd := range commands { // before all else: every other refusal tells the name
+		if fingerprint, found := p.gate.config.Load().canaries.Find(cmd.Ref); found {
+			why := inName(leaks.CanaryRule, cmd.Ref)
+			why.canary = fingerprint
+			return why
+		}
+	}
 	switch {
 	case len(commands) > p.limits.Refs:
 		return refuse(ruleCount, "%d refs, at most %d are allowed in one push", len(commands), p.limits.Refs)
@@ -175,7 +183,7 @@ func (p *push) checkRequest(ctx context.Context) *refusal {
 		}
 	}
 	for i, cmd := range commands {
-		why := p.checkCommand(cmd)
+		why := p.remote.spec.check(cmd)
 		if why == nil && slices.ContainsFunc(commands[:i], func(c command) bool { return c.Ref == cmd.Ref }) {
 			why = refuse(ruleName, "it is there twice")
 		}
@@ -185,21 +193,6 @@ func (p *push) checkRequest(ctx context.Context) *refusal {
 		}
 	}
 	return p.scanNames(ctx)
-}
-
-func (p *push) checkCommand(cmd command) *refusal {
-	problem := checkRef(cmd.Ref)
-	switch {
-	case problem != "":
-		return refuse(ruleName, "%s", problem)
-	case strings.HasPrefix(cmd.Ref, "refs/tags/"):
-		return refuse(ruleBranch, "tags are not allowed")
-	case cmd.New == zeroOID:
-		return refuse(ruleDelete, "deleting is not allowed")
-	case !p.remote.spec.allows(cmd.Ref):
-		return refuse(ruleBranch, "only branches %s may be pushed", printable.Text(strings.Join(p.remote.spec.Branches, ", "), 200))
-	}
-	return nil
 }
 
 // scanNames looks for secrets in the names of the refs.
@@ -214,10 +207,14 @@ func (p *push) scanNames(ctx context.Context) *refusal {
 			return asRefusal(err)
 		}
 		if found != nil {
-			return &refusal{rule: found.Rule, reason: "a secret was found in the name of the branch, rule " + found.Rule, ref: cmd.Ref, hide: true}
+			return inName(found.Rule, cmd.Ref)
 		}
 	}
 	return nil
+}
+
+func inName(rule, ref string) *refusal {
+	return &refusal{rule: rule, reason: "a secret was found in the name of the branch, rule " + rule, ref: ref, hide: true}
 }
 
 // judge looks at the objects, asks whom it must, and forwards.
@@ -278,9 +275,33 @@ func (p *push) log(why *refusal) {
 				entry.Refs[i].Ref = "(a name that holds a secret)"
 			}
 		}
-		entry.Path, entry.Reason = printable.Text(why.path, 400), printable.Text(why.reason, 400)
+		entry.Path, entry.Reason = p.shownPath(why.path), printable.Text(why.reason, 400)
+	}
+	if why != nil && why.canary != "" {
+		p.gate.journal.Write(p.alarm(entry, why))
 	}
 	p.gate.journal.Write(entry)
+}
+
+// alarm says that a canary was on its way to the upstream. It is refused whatever on_canary
+// is: a secret never passes.
+func (p *push) alarm(entry line, why *refusal) line {
+	entry.Event, entry.Method, entry.Blocked, entry.Print = eventCanary, "push", new(true), why.canary
+	entry.Commits, entry.Objects, entry.Bytes, entry.Millis = nil, 0, 0, nil
+	entry.Where = "objects"
+	if why.commit == "" {
+		entry.Where = "name of the branch"
+	}
+	entry.Reason = "a canary in the " + entry.Where
+	return entry
+}
+
+// shownPath leaves out a path in which an object before it has a canary.
+func (p *push) shownPath(path string) string {
+	if _, found := p.gate.config.Load().canaries.Find(path); found {
+		return "(a path that holds a canary)"
+	}
+	return printable.Text(path, 400)
 }
 
 // refs are as they were sent, made safe to print.

@@ -35,6 +35,7 @@ type refusal struct {
 	commit string
 	path   string
 	line   int
+	canary string // its fingerprint
 	hide   bool   // the names of the refs are not for the log
 	note   string // more than one line's worth, for the progress band
 }

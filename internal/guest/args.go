@@ -48,3 +48,18 @@ func decimal(n uint16) string { return strconv.Itoa(int(n)) }
 func ProvisionArgs(nonce Nonce, port uint16) []string {
 	return []string{Program, "provision", "--nonce", string(nonce), decimal(port)}
 }
+
+// freshScript runs the program that comes first on stdin, and not the one that is there.
+const freshScript = `umask 077; f=$(mktemp /run/bottle/fresh.XXXXXX) || exit 125; n=$1; shift; head -c "$n" >"$f" && chmod 700 "$f" && "$f" "$@"; code=$?; rm -f "$f"; exit $code`
+
+// FreshArgs is args of bottle-guest, but run by a program of so many bytes that the caller
+// sends on stdin before all else. Who was root in the guest could have changed the one that
+// is there; its kernel and its shell stay the guest's own.
+func FreshArgs(size int, args []string) []string {
+	return append([]string{"/bin/sh", "-c", freshScript, "sh", strconv.Itoa(size)}, args[1:]...)
+}
+
+// ProbeArgs is ProvisionArgs without provisioning.
+func ProbeArgs(nonce Nonce, port uint16) []string {
+	return []string{Program, "probe", "--nonce", string(nonce), decimal(port)}
+}

@@ -162,7 +162,7 @@ func (b *Builder) debianHost(ctx context.Context, wanted *Debian, platform Platf
 	}
 	host := b.config.Base.Debian
 	host.Dir = filepath.Join(b.config.CacheDir, name)
-	host.Log = func(line string) { b.say(ctx, event.Info, line) }
+	host.Log = func(line string) { b.say(ctx, event.Progress, line) } // an error has the last of them
 	return &host, unlock, nil
 }
 

@@ -29,7 +29,7 @@ func (b *Bottle) Run(ctx context.Context, stdio Stdio) (int, error) {
 	if err == nil && b.plan.Template == demoTemplate {
 		b.search = b.searchGuest(ctx)
 	}
-	return code, err
+	return b.verdict(code, err)
 }
 
 // Exec runs a program in a machine and returns the exit code that the guest reported.

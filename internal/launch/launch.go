@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"bottle.internal/internal/audit"
+	"bottle.internal/internal/boundary"
 	"bottle.internal/internal/event"
 	"bottle.internal/internal/link"
 	"bottle.internal/internal/names"
@@ -45,7 +46,9 @@ type Machine interface {
 // Artifact is what a machine is created from.
 type Artifact struct {
 	Path    string
-	Archive bool // an image archive instead of a pack
+	Archive bool   // an image archive instead of a pack
+	Image   string // digest of the image
+	SHA256  string // of the file, hex
 }
 
 // Deps are the parts that a launch puts together.
@@ -57,8 +60,11 @@ type Deps struct {
 	Values   map[string]secret.Value                 // of the plan's variables that come from the host or a question
 	Skills   map[string]fs.FS                        // the directories of the plan's skills
 	Prompt   []byte                                  // the prompt's text, wherever it came from
+	Program  func(context.Context) ([]byte, error)   // bottle-guest, for a guest that is resumed
 	Secrets  Secrets
 	Audit    Audit
+	// Targets opens what no guest may reach; the launch closes it.
+	Targets  func(context.Context) (*boundary.Targets, error)
 	State    *state.Root
 	Owner    string       // marks the machine as ours, see [state.Root.Owner]
 	Release  func() error // called last: gives back what the caller opened for the launch
@@ -79,15 +85,17 @@ type Bottle struct {
 	status   state.Status
 	undo     undo
 	key      link.Key
-	sockets  string // directory of the relays' sockets
-	canary   *canary
+	sockets  string            // directory of the relays' sockets
+	targets  *boundary.Targets // that no guest may reach; nil until the bundle is there
+	checks   []boundary.Check
+	results  []boundary.Result // of the probes
 	tally    *tally
 	trust    trust
 	overseer *overseer.Overseer
-	controls []proof
 	search   *search // of the guest for credentials; nil without one
 	kept     *Kept   // what is resumed; nil at a first launch
 	keep     bool    // the machine and the instance outlive the teardown
+	alarm    alarm
 
 	mu      sync.Mutex
 	sidecar Sidecar // nil until it is ready
@@ -116,7 +124,7 @@ func Start(ctx context.Context, p plan.Plan, deps Deps) (*Bottle, error) {
 
 func newBottle(p plan.Plan, deps Deps) *Bottle {
 	b := &Bottle{plan: p, deps: deps, tally: newTally()}
-	b.undo.observe = b.did
+	b.undo.observe, b.tally.alarmed = b.did, b.alarmed
 	return b
 }
 
@@ -156,7 +164,7 @@ func (b *Bottle) launch(ctx context.Context) error {
 	return b.record(state.Running)
 }
 
-// prepare makes what lives on the host: configuration, key, sockets, canary.
+// prepare makes what lives on the host: configuration, key, sockets.
 func (b *Bottle) prepare(ctx context.Context) error {
 	var err error
 	if b.kept == nil { // else the old one counts until the machine runs by the new
@@ -171,20 +179,13 @@ func (b *Bottle) prepare(ctx context.Context) error {
 	if b.trust, err = newTrust(b.plan, b.deps.Now()); err != nil {
 		return err
 	}
+	if err := b.plant(); err != nil {
+		return err
+	}
 	if err := b.oversee(ctx); err != nil {
 		return err
 	}
-	if err := b.startRelays(ctx); err != nil {
-		return err
-	}
-	if !b.wantsCanary() {
-		return nil
-	}
-	if b.canary, err = startCanary(ctx); err != nil {
-		return err
-	}
-	b.undo.push("the canary", func(context.Context) error { return b.canary.close() })
-	return nil
+	return b.startRelays(ctx)
 }
 
 func (b *Bottle) writePlan() error {

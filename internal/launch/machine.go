@@ -41,6 +41,7 @@ func (b *Bottle) startRelays(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("opening the way to the %s: %w", port.Daemon, err)
 		}
+		b.alarm.relays = append(b.alarm.relays, relay)
 		b.undo.push("the relay of port "+strconv.Itoa(port.Guest), func(context.Context) error { return relay.Close() })
 	}
 	return nil
@@ -100,6 +101,7 @@ func (b *Bottle) needsMachine(ctx context.Context) (*Artifact, error) {
 		return nil, err
 	}
 	b.status.Artifact, b.status.ImageKey = artifact.Path, b.plan.Image.Key
+	b.status.ImageDigest, b.status.PackSHA256 = artifact.Image, artifact.SHA256
 	return &artifact, b.write(state.Starting)
 }
 

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"bottle.internal/internal/audit"
+	"bottle.internal/internal/canary"
 	"bottle.internal/internal/event"
 	"bottle.internal/internal/overseer"
 	"bottle.internal/internal/proposal"
@@ -42,6 +43,7 @@ func (b *Bottle) oversee(ctx context.Context) error {
 	b.audit(ctx, audit.Launch, "launch", map[string]any{
 		"identity": b.plan.Identity, "agent": b.plan.Agent, "bottle": b.plan.Bottle, "manifest": b.plan.Manifest.Path,
 		"firewall": b.plan.Firewall.Engine, "vm_tool": b.deps.Tool.Name + " " + b.deps.Tool.Version.String(), "recipe_key": b.plan.Image.Key,
+		"canaries": b.alarm.fingerprints(),
 	})
 	if b.kept != nil {
 		b.audit(ctx, audit.Host, eventResumed, map[string]any{"fresh": b.kept.Fresh})
@@ -56,8 +58,13 @@ func (b *Bottle) oversee(ctx context.Context) error {
 		Tokens: b.deps.Secrets.Tokens, Remotes: remotes,
 		UpstreamCAs: b.deps.Secrets.UpstreamCAs, UpstreamProxy: b.deps.Secrets.UpstreamProxy, UpstreamProxyAuth: b.deps.Secrets.UpstreamProxyAuth,
 		PipelockSHA256: b.deps.Secrets.PipelockSHA256,
-		Say:            func(text string) { b.say(ctx, event.Info, "supervise", text) },
-		Hide:           b.deps.Audit.Hide,
+		Canaries:       b.alarm.planted.Values,
+		Alarm: func(seen canary.Sighting) {
+			b.tally.sighted(seen)
+			b.alarmed(seen)
+		},
+		Say:  func(text string) { b.say(ctx, event.Info, "supervise", text) },
+		Hide: b.deps.Audit.Hide,
 		Audit: func(name string, fields map[string]any) {
 			b.decided(context.WithoutCancel(ctx), name, fields)
 		},
@@ -74,11 +81,7 @@ func (b *Bottle) oversee(ctx context.Context) error {
 
 // decided writes down what became of the agent's requests, here and in the receipt.
 func (b *Bottle) decided(ctx context.Context, name string, fields map[string]any) {
-	source := audit.Supervise
-	if name == overseer.EventSigned || name == overseer.EventToken {
-		source = audit.Host
-	}
-	b.audit(ctx, source, name, fields)
+	b.audit(ctx, audit.Host, name, fields) // supervise, in the bundle, cannot say so
 	if name != proposal.EventDecision {
 		return
 	}

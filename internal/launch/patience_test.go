@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"bottle.internal/internal/boundary"
 	"bottle.internal/internal/launch"
 	"bottle.internal/internal/plan"
 	"bottle.internal/internal/state"
@@ -18,6 +19,7 @@ import (
 func quiet(t *testing.T) *world {
 	w := newWorld(t)
 	w.plan.Ports, w.plan.Echo = nil, nil
+	w.targets = func(context.Context) (*boundary.Targets, error) { return &boundary.Targets{}, nil }
 	w.plan.Env = slices.DeleteFunc(w.plan.Env, func(e plan.Env) bool { return e.Source == "launch" })
 	return w
 }

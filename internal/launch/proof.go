@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"time"
 
-	"bottle.internal/internal/event"
+	"bottle.internal/internal/boundary"
 	"bottle.internal/internal/guest"
+	"bottle.internal/internal/guest/probe"
 	"bottle.internal/internal/plan"
 	"bottle.internal/pkg/provision"
 	"bottle.internal/pkg/smolvm"
@@ -30,7 +32,12 @@ var errUnproved = errors.New("no proof in time")
 // installer is the guest as provisioning sees it. The guest asks the firewall for its
 // health over the agent's own road: no byte of the archive leaves the host before the
 // one way out is known to work.
-type installer struct{ bottle *Bottle }
+type installer struct {
+	bottle *Bottle
+	// program is run in place of the guest's own bottle-guest, which an earlier run could
+	// have changed; empty: the guest is new.
+	program []byte
+}
 
 var _ provision.Guest = installer{}
 
@@ -39,11 +46,17 @@ func (i installer) Install(ctx context.Context, archive []byte, stderr io.Writer
 	deadline := time.Now().Add(proofTimeout)
 	last := errors.New("bottle-guest provision never ended")
 	for {
-		proved, code, err := i.attempt(ctx, deadline, newGate(archive, stderr))
+		gate, err := i.newGate(ctx, archive, stderr)
+		if err != nil {
+			return -1, err
+		}
+		proved, code, err := i.attempt(ctx, deadline, gate)
+		surprise := (*BoundaryError)(nil)
 		switch {
 		case proved:
-			i.bottle.say(ctx, event.Info, "proof", "the firewall answers from inside the guest")
 			return code, err
+		case errors.As(err, &surprise):
+			return -1, surprise
 		case errors.Is(err, smolvm.ErrNotRunning), errors.Is(err, smolvm.ErrNotFound):
 			return -1, &BootError{Err: fmt.Errorf("asking for the firewall inside the guest: %w", err)}
 		case errors.Is(err, errUnproved): // our own end of patience is no news
@@ -71,11 +84,15 @@ func (i installer) attempt(ctx context.Context, deadline time.Time, gate *gate) 
 	})
 	defer patience.Stop()
 	gate.opened = func() { patience.Reset(installTimeout) }
+	gate.refused = func() { cancel(errUnproved) }
 	defer gate.close()
 	filter := guest.NewFrameFilter(gate.stderr(), gate.nonce)
+	command, stdin := guest.ProvisionArgs(gate.nonce, plan.PortFirewall), io.Reader(gate)
+	if program := i.program; len(program) > 0 {
+		command, stdin = guest.FreshArgs(len(program), command), io.MultiReader(bytes.NewReader(program), gate)
+	}
 	code, err = i.bottle.deps.Machine.Exec(ctx, smolvm.ExecOptions{
-		Name: i.bottle.plan.VM.Name, Command: guest.ProvisionArgs(gate.nonce, plan.PortFirewall),
-		Stdin: gate, Stdout: gate.stdout(), Stderr: filter,
+		Name: i.bottle.plan.VM.Name, Command: command, Stdin: stdin, Stdout: gate.stdout(), Stderr: filter,
 	})
 	if closeErr := filter.Close(); err == nil {
 		err = closeErr
@@ -86,6 +103,9 @@ func (i installer) attempt(ctx context.Context, deadline time.Time, gate *gate) 
 	}
 	if err != nil && ctx.Err() != nil {
 		err = context.Cause(ctx)
+	}
+	if gate.refusal != nil {
+		err = gate.refusal
 	}
 	return proved, code, err
 }
@@ -103,25 +123,42 @@ func pause(ctx context.Context, deadline time.Time, moment time.Duration) bool {
 	}
 }
 
-// gate holds an archive back until the guest has said the word of proof.
+// gate asks the guest for its probes, and holds an archive back until the guest has said
+// the word of proof and the host likes what the probes found.
 type gate struct {
 	nonce   guest.Nonce
+	probes  io.Reader
 	archive io.Reader
 	errors  io.Writer // gets what the guest says after the proof
+	judge   func([]probe.Observation) error
 	opened  func()
+	refused func()
+
+	said    []byte // of the word of proof
+	line    probe.Line
+	refusal error // the guest did not pass
 
 	proof, end chan struct{}
+	once       sync.Once
 }
 
-func newGate(archive []byte, stderr io.Writer) *gate {
-	return &gate{
-		nonce: guest.NewNonce(), archive: bytes.NewReader(archive), errors: stderr,
-		proof: make(chan struct{}), end: make(chan struct{}),
+func (i installer) newGate(ctx context.Context, archive []byte, stderr io.Writer) (*gate, error) {
+	var probes bytes.Buffer
+	if err := probe.Write(&probes, boundary.Probes(i.bottle.checks)); err != nil {
+		return nil, err
 	}
+	return &gate{
+		nonce: guest.NewNonce(), probes: &probes, archive: bytes.NewReader(archive), errors: stderr,
+		judge: func(said []probe.Observation) error { return i.bottle.judge(ctx, said) },
+		proof: make(chan struct{}), end: make(chan struct{}),
+	}, nil
 }
 
-// Read gives the archive's bytes, once there is a proof.
+// Read gives the probes, and the archive's bytes once there is a proof.
 func (g *gate) Read(p []byte) (int, error) {
+	if n, err := g.probes.Read(p); err == nil {
+		return n, nil
+	}
 	select {
 	case <-g.proof:
 		return g.archive.Read(p)
@@ -131,7 +168,7 @@ func (g *gate) Read(p []byte) (int, error) {
 }
 
 // close ends a Read that still waits.
-func (g *gate) close() { close(g.end) }
+func (g *gate) close() { g.once.Do(func() { close(g.end) }) }
 
 func (g *gate) isOpen() bool {
 	select {
@@ -142,17 +179,38 @@ func (g *gate) isOpen() bool {
 	}
 }
 
-// stdout looks for the word of proof at the very beginning of what is written.
+// stdout looks for the word of proof at the very beginning of what is written, and for the
+// line of observations after it. Whatever else comes opens nothing.
 func (g *gate) stdout() io.Writer {
-	word, said := guest.Proved(g.nonce), []byte{}
+	word := guest.Proved(g.nonce)
 	return writer(func(p []byte) {
-		missing := len(word) - len(said)
-		said = append(said, p[:min(len(p), missing)]...)
-		if missing > 0 && string(said) == word {
+		missing := min(len(p), len(word)-len(g.said))
+		g.said = append(g.said, p[:missing]...)
+		if string(g.said) != word || g.refusal != nil || g.isOpen() {
+			return
+		}
+		whole, err := g.line.Add(p[missing:])
+		if whole && err == nil {
+			err = g.read()
+		}
+		switch {
+		case err != nil:
+			g.refusal = err
+			g.close()
+			g.refused()
+		case whole:
 			g.opened()
 			close(g.proof)
 		}
 	})
+}
+
+func (g *gate) read() error {
+	said, err := probe.Parse[probe.Observation](g.line.Bytes())
+	if err != nil {
+		return err
+	}
+	return g.judge(said)
 }
 
 // stderr drops the reasons of an attempt without a proof: there will be another one.

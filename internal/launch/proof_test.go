@@ -1,15 +1,19 @@
 package launch_test
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"strings"
 	"testing"
 	"time"
 
+	"bottle.internal/internal/boundary"
 	"bottle.internal/internal/guest"
+	"bottle.internal/internal/guest/probe"
 	"bottle.internal/internal/launch"
 	"bottle.internal/pkg/provision"
 	"bottle.internal/pkg/smolvm"
@@ -27,6 +31,8 @@ func TestNoProofNoArchive(t *testing.T) {
 		"on the wrong stream":     func(n guest.Nonce) (string, string) { return "", guest.Proved(n) },
 		"a frame instead":         func(n guest.Nonce) (string, string) { return "", guest.Frame(n, 0) },
 		"a frame on both":         func(n guest.Nonce) (string, string) { return guest.Frame(n, 0), guest.Frame(n, 0) },
+		"no observations":         func(n guest.Nonce) (string, string) { return guest.Proved(n), "" },
+		"half of them":            func(n guest.Nonce) (string, string) { return guest.Proved(n) + `[{"name":"firewall"`, "" },
 		"something in the middle": func(n guest.Nonce) (string, string) { return "bottle-proved:\n" + string(n) + "\n", "" },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -38,12 +44,16 @@ func TestNoProofNoArchive(t *testing.T) {
 				if calls++; calls > 2 {
 					return -1, smolvm.ErrNotRunning // else it would be asked for half a minute
 				}
+				stdin := bufio.NewReader(o.Stdin)
+				if _, err := probe.ReadLine(stdin); err != nil {
+					t.Error(err)
+				}
 				stdout, stderr := say(nonceOf(o))
 				_, _ = io.WriteString(o.Stdout, stdout)
 				_, _ = io.WriteString(o.Stderr, stderr)
 				read := make(chan int)
 				go func() {
-					n, _ := o.Stdin.Read(make([]byte, 1))
+					n, _ := stdin.Read(make([]byte, 1))
 					read <- n
 				}()
 				select {
@@ -76,11 +86,16 @@ func TestProofInPieces(t *testing.T) {
 	deps := w.deps()
 	deps.Machine = scripted{fakeMachine{w}, func(_ context.Context, o smolvm.ExecOptions) (int, error) {
 		_, _ = io.WriteString(o.Stderr, "not for anybody\n")
-		for _, piece := range guest.Proved(nonceOf(o)) {
+		stdin := bufio.NewReader(o.Stdin)
+		proof, err := w.proof(stdin, nonceOf(o))
+		if err != nil {
+			t.Error(err)
+		}
+		for _, piece := range proof {
 			_, _ = io.WriteString(o.Stdout, string(piece))
 		}
 		_, _ = io.WriteString(o.Stdout, "and more")
-		archive, err := io.ReadAll(o.Stdin)
+		archive, err := io.ReadAll(stdin)
 		if err != nil || !strings.Contains(string(archive), literal) {
 			t.Errorf("%d bytes, %v", len(archive), err)
 		}
@@ -96,6 +111,59 @@ func TestProofInPieces(t *testing.T) {
 	w.nothingLeft()
 }
 
+// Whatever shows that there is another way out ends the launch before the guest gets
+// anything, and names the probe.
+func TestABoundaryThatDoesNotHold(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		probed func([]probe.Probe, []probe.Observation) []probe.Observation
+		want   string
+	}{
+		"the guest says that it got out": {func(_ []probe.Probe, said []probe.Observation) []probe.Observation {
+			said[1].Reached, said[1].Saw = true, "connected\x1b[2J"
+			return said
+		}, `expected blocked: the guest says "connected\\x1b[2J", 0 connections came`},
+		"the guest lies, and somebody came": {func(probes []probe.Probe, said []probe.Observation) []probe.Observation {
+			conn, err := net.Dial("tcp", probes[1].Target)
+			if err != nil {
+				t.Error(err)
+				return nil
+			}
+			_, _ = io.WriteString(conn, "a stranger's words")
+			_, _ = io.ReadAll(conn) // until it is judged
+			return said
+		}, `expected blocked: the guest says "as it should be", 1 connections came`},
+		"the firewall does not answer": {func(_ []probe.Probe, said []probe.Observation) []probe.Observation {
+			said[0].Reached = false
+			return said
+		}, `probe "firewall", expected answers: the guest says "as it should be", 0 connections came`},
+		"an answer is missing": {func(_ []probe.Probe, said []probe.Observation) []probe.Observation {
+			return said[:len(said)-1]
+		}, `the guest says "no answer", 0 connections came`},
+		"an answer is there twice": {func(_ []probe.Probe, said []probe.Observation) []probe.Observation {
+			return append(said, said[1])
+		}, `the guest says "no answer", 0 connections came`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.probed = test.probed
+			_, err := w.start(t.Context())
+			broken := (*launch.BoundaryError)(nil)
+			if !errors.As(err, &broken) || !strings.HasPrefix(err.Error(), "the boundary does not hold: ") || !strings.HasSuffix(err.Error(), test.want) {
+				t.Errorf("Start() = %v, want ...%s", err, test.want)
+			}
+			if broken != nil && broken.Result.Verdict != boundary.Failed {
+				t.Errorf("%+v", broken.Result)
+			}
+			if strings.Join(w.archives, "") != "" {
+				t.Error("the guest got the archive")
+			}
+			w.nothingLeft()
+		})
+	}
+}
+
 // After the proof a killed command is tried once more, with a proof of its own.
 func TestKilledAfterTheProof(t *testing.T) {
 	t.Parallel()
@@ -108,7 +176,8 @@ func TestKilledAfterTheProof(t *testing.T) {
 		calls := 0
 		deps.Machine = scripted{fakeMachine{w}, func(ctx context.Context, o smolvm.ExecOptions) (int, error) {
 			if calls++; calls <= kills {
-				_, _ = io.WriteString(o.Stdout, guest.Proved(nonceOf(o)))
+				proof, _ := w.proof(bufio.NewReader(o.Stdin), nonceOf(o))
+				_, _ = io.WriteString(o.Stdout, proof)
 				return 137, nil
 			}
 			return w.receive(ctx, o)

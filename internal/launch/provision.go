@@ -15,7 +15,7 @@ import (
 // provision puts certificates, prompt, settings and environment into the guest, as one
 // archive that one command takes once it has proved the firewall.
 func (b *Bottle) provision(ctx context.Context) error {
-	input, err := b.provisionInput()
+	input, err := b.provisionInput(ctx)
 	if err != nil {
 		return err
 	}
@@ -23,9 +23,13 @@ func (b *Bottle) provision(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("rendering what goes into the guest: %w", err)
 	}
-	if err := provision.Apply(ctx, installer{b}, rendered); err != nil {
+	if err := provision.Apply(ctx, installer{b, input.Program}, rendered); err != nil {
+		// Nothing was provisioned yet.
 		if boot := (*BootError)(nil); errors.As(err, &boot) {
-			return boot // nothing was provisioned yet
+			return boot
+		}
+		if broken := (*BoundaryError)(nil); errors.As(err, &broken) {
+			return broken
 		}
 		return err
 	}
@@ -33,11 +37,17 @@ func (b *Bottle) provision(ctx context.Context) error {
 	return nil
 }
 
-func (b *Bottle) provisionInput() (provision.Input, error) {
+func (b *Bottle) provisionInput(ctx context.Context) (provision.Input, error) {
 	input := provision.Input{
 		CAs:     b.trust.certs,
 		Prompt:  provision.Prompt{Path: b.plan.Prompt.Guest, Copy: b.plan.Prompt.Copy, Text: b.deps.Prompt},
 		Workdir: b.plan.Workdir,
+	}
+	if b.kept != nil { // an earlier run could have changed it, and this bottle may be a newer one
+		var err error
+		if input.Program, err = b.deps.Program(ctx); err != nil {
+			return provision.Input{}, err
+		}
 	}
 	if user := b.plan.Git.User; user != nil {
 		input.Git.Name, input.Git.Email = user.Name, user.Email
@@ -60,6 +70,7 @@ func (b *Bottle) provisionInput() (provision.Input, error) {
 	for _, file := range b.plan.Files {
 		input.Settings = append(input.Settings, provision.Setting{Path: file.Path, Data: []byte(file.Text)})
 	}
+	input.Settings = append(input.Settings, b.alarm.settings()...)
 	for _, env := range b.plan.Env {
 		value, err := b.value(env)
 		if err != nil {
@@ -91,7 +102,7 @@ func (b *Bottle) value(env plan.Env) (secret.Value, error) {
 		}
 		return value, nil
 	case env.Source == plan.SourceLaunch:
-		return secret.New(b.canary.addr()), nil
+		return secret.New(b.targets.Loopback().Addr()), nil
 	default:
 		return secret.New(env.Value), nil
 	}

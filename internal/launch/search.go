@@ -13,10 +13,10 @@ import (
 // demoTemplate is the one whose receipt shows that no credential came into the guest.
 const demoTemplate = "demo"
 
-// searchScript prints what the agent could have left or seen a credential in: the
+// SearchScript prints what the agent could have left or seen a credential in: the
 // environment and arguments of every process, and the files of all places that programs
 // write to.
-const searchScript = "cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline; " +
+const SearchScript = "cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline; " +
 	"tar -cf - --one-file-system /etc /home /root /run /tmp /var/log /var/tmp; true"
 
 // search is the outcome of looking for credentials in the guest.
@@ -60,7 +60,7 @@ func (b *Bottle) searchGuest(ctx context.Context) *search {
 		return len(p), nil
 	})
 	_, s.err = Exec(ctx, b.deps.Machine, b.plan.VM.Name,
-		Command{Argv: []string{"sh", "-c", searchScript}, Workdir: "/", Root: true}, Stdio{Stdout: out, Stderr: io.Discard})
+		Command{Argv: []string{"sh", "-c", SearchScript}, Workdir: "/", Root: true}, Stdio{Stdout: out, Stderr: io.Discard})
 	return s
 }
 

@@ -38,8 +38,8 @@ type SidecarSpec struct {
 type Sidecar interface {
 	// Gate is the address of the gate on the host, or "" while the bundle is down.
 	Gate() string
-	// Reach dials host:port from inside the bundle.
-	Reach(ctx context.Context, target string) error
+	// Reach dials every host:port from inside the bundle; host:port=HEX says those bytes.
+	Reach(ctx context.Context, targets ...string) []error
 	// Deliver replaces the inputs of a daemon, now and after every restart.
 	Deliver(ctx context.Context, daemon string, inputs control.Inputs) error
 	Close(ctx context.Context) error
@@ -71,7 +71,9 @@ func (b *Bottle) startSidecar(ctx context.Context, undo *undo) error {
 	b.sidecar = sidecar
 	b.mu.Unlock()
 	b.overseer.Follow(sidecar.Deliver)
-	b.proveControls(ctx, sidecar)
+	if err := b.openTargets(ctx, undo, sidecar); err != nil {
+		return err
+	}
 	b.say(ctx, event.Done, "bundle", "the bundle answers")
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 
+	"bottle.internal/internal/canary"
 	"bottle.internal/internal/event"
 )
 
@@ -42,6 +43,9 @@ type tally struct {
 	skip   bool                         // the end of a line that was too long is still to come
 	counts map[string]map[string]*count // by label and target
 	more   map[string]int               // by label: of targets that found no room, and what was not written one by one
+	ours   map[string]int               // refusals that the probes of the launch will cause, by target
+	// alarmed is told of every canary, outside of the lock; nil: nobody is.
+	alarmed func(canary.Sighting)
 }
 
 type count struct {
@@ -50,7 +54,7 @@ type count struct {
 }
 
 func newTally() *tally {
-	t := &tally{counts: map[string]map[string]*count{}, more: map[string]int{}}
+	t := &tally{counts: map[string]map[string]*count{}, more: map[string]int{}, ours: map[string]int{}}
 	for _, label := range labels() {
 		t.counts[label] = map[string]*count{}
 	}
@@ -59,6 +63,16 @@ func newTally() *tally {
 
 // Write implements io.Writer over the bundle's log.
 func (t *tally) Write(p []byte) (int, error) {
+	for _, seen := range t.read(p) {
+		if t.alarmed != nil {
+			t.alarmed(seen)
+		}
+	}
+	return len(p), nil
+}
+
+// read counts what p completes and returns the canaries that were seen.
+func (t *tally) read(p []byte) (seen []canary.Sighting) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for left := p; len(left) > 0; {
@@ -70,12 +84,12 @@ func (t *tally) Write(p []byte) (int, error) {
 			t.rest = append(t.rest, line...)
 		}
 		if ended {
-			t.line(t.rest)
+			seen = append(seen, t.line(t.rest)...)
 			t.rest, t.skip = t.rest[:0], false
 		}
 		left = after
 	}
-	return len(p), nil
+	return seen
 }
 
 // entry is the part of a daemon's line that the receipt is about.
@@ -93,23 +107,35 @@ type entry struct {
 	} `json:"refs"`
 	Reason string `json:"reason"`
 	Count  int    `json:"count"`
+
+	Where       string `json:"where"`
+	Fingerprint string `json:"fingerprint"`
+	Blocked     bool   `json:"blocked"`
 }
 
-func (t *tally) line(line []byte) {
+func (t *tally) line(line []byte) (seen []canary.Sighting) {
 	daemon, text, ok := bytes.Cut(line, []byte("| "))
 	var e entry
 	if !ok || json.Unmarshal(text, &e) != nil {
-		return
+		return nil
 	}
 	switch string(daemon) + " " + e.Event {
 	case "firewall allow":
 		t.add(labelAllowed, e.target(), "")
 	case "firewall deny":
+		if t.ours[e.target()] > 0 {
+			t.ours[e.target()]--
+			return
+		}
 		t.add(labelRefused, e.target(), e.Reason)
 	case "egress deny":
 		t.add(labelRefused, e.Method+" "+e.target()+e.Path, e.Reason)
-	case "egress canary", "egress exfiltration":
+	case "egress exfiltration":
 		t.add(labelAlarm, e.Event+" to "+e.target(), e.Reason)
+	case "firewall canary", "egress canary", "git-gate canary":
+		one := e.sighting(string(daemon))
+		t.addSighting(one)
+		seen = append(seen, one)
 	case "git-gate push-allow":
 		t.add(labelPushed, e.push(), "")
 	case "git-gate push-deny":
@@ -117,6 +143,14 @@ func (t *tally) line(line []byte) {
 	case "firewall suppressed", "egress suppressed", "git-gate suppressed", "supervise suppressed":
 		t.more[labelRefused] += max(e.Count, 0)
 	}
+	return seen
+}
+
+// expect leaves one refusal of a target out: a probe asked for it, not the agent.
+func (t *tally) expect(target string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.ours[target]++
 }
 
 // decided counts a decision of the operator.

@@ -21,8 +21,8 @@ func TestTallyOfHostileLines(t *testing.T) {
 		{"another daemon's line", "supervise| {\"event\":\"allow\",\"host\":\"a.test\",\"port\":443}\n", ""},
 		{
 			"egress", `egress| {"event":"deny","method":"DELETE","host":"a.test","port":443,"path":"/v1/","reason":"not among the methods"}` + "\n" +
-				`egress| {"event":"canary","host":"a.test","port":443,"reason":"in a header"}` + "\n",
-			"  ALARM    canary to a.test:443  once: in a header\n  refused  DELETE a.test:443/v1/  once: not among the methods\n",
+				`egress| {"event":"canary","host":"a.test","port":443,"where":"headers"}` + "\n",
+			"  ALARM    canary to a.test:443  once: in the headers\n  refused  DELETE a.test:443/v1/  once: not among the methods\n",
 		},
 		{
 			"pushes", `git-gate| {"event":"push-allow","remote":"app","refs":[{"ref":"refs/heads/bottle/x"}]}` + "\n" +
@@ -63,6 +63,19 @@ func TestTallyOfHostileLines(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// What the probes of the launch are refused is in the audit log, and no deed of the agent.
+func TestTallyLeavesTheProbesOut(t *testing.T) {
+	t.Parallel()
+	tally := newTally()
+	tally.expect("a.test:443")
+	for range 3 {
+		fmt.Fprintf(tally, "firewall| {\"event\":\"deny\",\"host\":\"a.test\",\"port\":443,\"reason\":\"not listed\"}\n")
+	}
+	if got, want := tally.text(), "  refused  a.test:443  2 times: not listed\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
 

@@ -15,8 +15,10 @@ import (
 	"go.uber.org/goleak"
 
 	"bottle.internal/internal/audit"
+	"bottle.internal/internal/boundary"
 	"bottle.internal/internal/control"
 	"bottle.internal/internal/event"
+	"bottle.internal/internal/guest/probe"
 	"bottle.internal/internal/launch"
 	"bottle.internal/internal/plan"
 	"bottle.internal/internal/secret"
@@ -44,6 +46,7 @@ type world struct {
 	exists     map[string]bool // what has to be undone
 	argv       []string        // every word that a process list would have shown
 	archives   []string        // what provisioning sent on stdin
+	fresh      []string        // programs that were run in place of the guest's
 	spec       launch.SidecarSpec
 	inputs     map[string]control.Inputs // the newest that were delivered
 	delivered  []string
@@ -54,10 +57,13 @@ type world struct {
 	auditFails chan struct{} // closed when the log can take no more
 	audit      launch.Audit  // nil: a fakeAudit
 	gateAddr   string
+	cut        bool // the sockets may go at any time
 
-	health func(ctx context.Context, call int) (int, error)                // nil: fine at once
-	agent  func(ctx context.Context, o smolvm.ExecOptions) (string, error) // nil: exit 0; returns the frame's text
-	asked  int
+	targets func(context.Context) (*boundary.Targets, error)
+	probed  func([]probe.Probe, []probe.Observation) []probe.Observation    // nil: as said
+	health  func(ctx context.Context, call int) (int, error)                // nil: fine at once
+	agent   func(ctx context.Context, o smolvm.ExecOptions) (string, error) // nil: exit 0; returns the frame's text
+	asked   int
 }
 
 func newWorld(t *testing.T) *world {
@@ -66,7 +72,7 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &world{t: t, state: root, plan: demoPlan(), exists: map[string]bool{}, stuck: make(chan struct{}), inputs: map[string]control.Inputs{}, auditFails: make(chan struct{})}
+	return &world{t: t, state: root, plan: demoPlan(), exists: map[string]bool{}, stuck: make(chan struct{}), targets: boundary.Open, inputs: map[string]control.Inputs{}, auditFails: make(chan struct{})}
 }
 
 // shortDir is a directory whose path leaves room for the name of a socket.
@@ -120,6 +126,7 @@ func (w *world) deps() launch.Deps {
 		Prompt:  []byte(prompt),
 		Secrets: w.secrets,
 		Audit:   w.audit,
+		Targets: w.targets,
 		State:   w.state,
 		Release: func() error { return w.undoStep(context.Background(), "release", "") },
 		Events:  event.Discard(), PID: os.Getpid(), Now: time.Now,

@@ -9,6 +9,7 @@ import (
 
 	"bottle.internal/internal/guest"
 	"bottle.internal/internal/names"
+	"bottle.internal/internal/nearest"
 )
 
 var workdirPattern = regexp.MustCompile(`^` + guest.AgentHome + `(/[A-Za-z0-9_.+-]+)+$`)
@@ -19,14 +20,13 @@ const maxPrompt = 64 << 10
 type rawAgent struct {
 	Agent
 
-	at       place
 	bottleAt place
 }
 
 // readAgent reads one [agents.X].
 func readAgent(t *table, name string, fromCwd bool) *rawAgent {
-	a := &rawAgent{at: t.place, bottleAt: t.at("bottle")}
-	a.Name, a.File, a.FromCwd = name, t.src.path, fromCwd
+	a := &rawAgent{bottleAt: t.at("bottle")}
+	a.Name, a.File, a.FromCwd, a.at = name, t.src.path, fromCwd, t.place
 	if err := names.Validate(name); err != nil {
 		t.place.bad("%v", err)
 	}
@@ -98,7 +98,7 @@ func readPrompt(t *table, a *rawAgent) {
 // not repeated.
 func suggest(name string, known []string, what string) string {
 	known = slices.DeleteFunc(slices.Clone(known), func(name string) bool { return names.Validate(name) != nil })
-	if near := nearest(name, known); near != "" {
+	if near := nearest.Of(name, known); near != "" {
 		return `; did you mean "` + near + `"?`
 	}
 	if len(known) == 0 {

@@ -16,7 +16,6 @@ type rawBottle struct {
 	Bottle
 
 	extends  string
-	at       place
 	extendAt place
 	declared map[string]bool // keys that were written, so that an empty list replaces too
 	broken   bool            // it has problems of its own; checks across bottles would mislead
@@ -24,8 +23,9 @@ type rawBottle struct {
 
 // readBottle reads one [bottles.X].
 func readBottle(t *table, name string) *rawBottle {
-	b := &rawBottle{at: t.place, extendAt: t.at("extends"), declared: map[string]bool{}}
-	b.Name, b.File = name, t.src.path
+	b := &rawBottle{extendAt: t.at("extends"), declared: map[string]bool{}}
+	b.Name, b.File, b.at, b.written = name, t.src.path, t.place, places(t)
+	b.routesIn, b.remotesIn = name, name
 	problems := len(t.src.out.list)
 	if err := names.Validate(name); err != nil {
 		t.place.bad("%v", err)

@@ -79,10 +79,18 @@ func merge(base Bottle, child *rawBottle) Bottle {
 	}
 	if !child.declared["egress.routes"] {
 		merged.Routes = base.Routes
+		if len(base.Routes) > 0 {
+			merged.routesIn = base.routesIn
+		}
 	}
 	if !child.declared["git.remotes"] {
 		merged.Remotes = base.Remotes
+		if len(base.Remotes) > 0 {
+			merged.remotesIn = base.remotesIn
+		}
 	}
+	merged.written = maps.Clone(base.written)
+	maps.Copy(merged.written, child.written)
 	merged.GitUser = mergeUser(base.GitUser, child.GitUser)
 	return merged
 }

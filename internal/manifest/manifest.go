@@ -39,6 +39,8 @@ type Agent struct {
 	Workdir    string // absolute guest path, "" means the default
 	File       string // the manifest that defines it
 	FromCwd    bool   // it came with the working directory, so it is not trusted
+
+	at place
 }
 
 // Bottle is a set of powers, with everything inherited through extends merged in.
@@ -54,6 +56,11 @@ type Bottle struct {
 	Remotes        []Remote
 	GitUser        *GitUser
 	File           string
+
+	at      place
+	written map[string]place // by key: what is inherited keeps the place of its own
+	// The bottles that list the routes and the remotes: this one, or one that it extends.
+	routesIn, remotesIn string
 }
 
 // EnvKind says where the value of a variable comes from.

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/BurntSushi/toml"
+
+	"bottle.internal/internal/nearest"
 )
 
 // table reads the keys of one TOML table. Each reader remembers the key that it was
@@ -219,7 +221,7 @@ func (t *table) done() {
 		if slices.Contains(t.asked, key) {
 			continue
 		}
-		if near := nearest(key, t.asked); near != "" {
+		if near := nearest.Of(key, t.asked); near != "" {
 			t.bad(key, "unknown key; did you mean %q?", near)
 			continue
 		}

@@ -27,6 +27,9 @@ const signResponse = 14
 
 // Answer answers a daemon's question; who asks is init's word, not the daemon's.
 func (o *Overseer) Answer(ctx context.Context, q control.Question) (any, error) {
+	if err := o.judge(q); err != nil {
+		return nil, err
+	}
 	switch q.Daemon + " " + q.Kind {
 	case daemons.Egress + " token":
 		return o.answerToken(ctx, q.Body)

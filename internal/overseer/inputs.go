@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/netip"
 	"slices"
 
 	"bottle.internal/internal/control"
@@ -17,6 +16,7 @@ import (
 	"bottle.internal/internal/plan"
 	"bottle.internal/internal/proposal"
 	"bottle.internal/internal/proposal/ask"
+	"bottle.internal/internal/rules"
 	"bottle.internal/internal/secret"
 	"bottle.internal/internal/token"
 )
@@ -63,16 +63,10 @@ func Hosts(p plan.Plan) []string {
 }
 
 func (o *Overseer) firewallInputs(p plan.Plan) (control.Inputs, error) {
-	policy := firewall.Policy{Bottle: p.Bottle}
-	for _, host := range p.Firewall.Hosts {
-		ranges, err := prefixes(host.AllowPrivate)
-		if err != nil {
-			return nil, fmt.Errorf("reading allow_private of %s: %w", host.Host, err)
-		}
-		policy.Hosts = append(policy.Hosts, firewall.Host{
-			Host: host.Host, Port: uint16(host.Port), Scheme: firewall.Scheme(host.Scheme), Mode: firewall.Mode(host.Mode),
-			Private: host.Private, AllowPrivate: ranges,
-		})
+	policy, err := rules.Firewall(p)
+	policy.Canaries = reveal(o.config.Canaries)
+	if err != nil {
+		return nil, err
 	}
 	files, err := firewall.Render(policy)
 	if err != nil {
@@ -93,14 +87,18 @@ func (o *Overseer) firewallInputs(p plan.Plan) (control.Inputs, error) {
 }
 
 func (o *Overseer) egressInputs(p plan.Plan) (control.Inputs, error) {
-	config := egress.Config{Placeholder: plan.Placeholder, UpstreamProxy: o.config.UpstreamProxy}
+	routes := o.egressOrder(p)
+	config, err := rules.Egress(p, routes)
+	if err != nil {
+		return nil, err
+	}
+	config.UpstreamProxy = o.config.UpstreamProxy
+	config.Canaries, config.OnCanary = reveal(o.config.Canaries), p.OnCanary
 	inputs := control.Inputs{}
-	for i, route := range o.egressOrder(p) {
-		rendered, err := o.egressRoute(route)
-		if err != nil {
+	for i, route := range routes {
+		if config.Routes[i].UpstreamCA, err = o.upstreamCA(route); err != nil {
 			return nil, err
 		}
-		config.Routes = append(config.Routes, rendered)
 		if value, ok := o.tokenOf(route); ok {
 			inputs[egress.TokenInput(i)] = value
 		}
@@ -132,41 +130,27 @@ func (o *Overseer) egressOrder(p plan.Plan) []plan.Route {
 	return slices.SortedStableFunc(slices.Values(p.Egress), func(a, b plan.Route) int { return source(a) - source(b) })
 }
 
-func (o *Overseer) egressRoute(route plan.Route) (egress.Route, error) {
-	ranges, err := prefixes(route.AllowPrivate)
-	if err != nil {
-		return egress.Route{}, fmt.Errorf("reading allow_private of %s: %w", route.Host, err)
-	}
-	out := egress.Route{
-		Host: route.Host, Port: uint16(route.Port), Methods: route.Methods, Paths: route.Paths,
-		Provider: route.Auth != nil, Private: route.Private, AllowPrivate: ranges,
-		WebSocket: route.WebSocket, PassHeaders: route.PassHeaders, AllowMint: route.AllowMint,
-	}
-	if route.Auth != nil {
-		out.Auth = &egress.Auth{Header: route.Auth.Header, Scheme: route.Auth.Scheme}
-	}
+// upstreamCA is what verifies a route's upstream in place of the system's authorities, or "".
+func (o *Overseer) upstreamCA(route plan.Route) (string, error) {
 	switch {
 	case route.EchoCA:
-		out.UpstreamCA = string(o.config.EchoCA)
-	case route.UpstreamCA != "":
-		pem, ok := o.config.UpstreamCAs[route.UpstreamCA]
-		if !ok {
-			return egress.Route{}, fmt.Errorf("the upstream_ca of %s has not been read", route.Host)
-		}
-		out.UpstreamCA = string(pem)
+		return string(o.config.EchoCA), nil
+	case route.UpstreamCA == "":
+		return "", nil
 	}
-	return out, nil
+	pem, ok := o.config.UpstreamCAs[route.UpstreamCA]
+	if !ok {
+		return "", fmt.Errorf("the upstream_ca of %s has not been read", route.Host)
+	}
+	return string(pem), nil
 }
 
 func (o *Overseer) gitInputs(p plan.Plan) (control.Inputs, error) {
-	config := gitgate.Config{}
+	config := gitgate.Config{Canaries: reveal(o.config.Canaries)}
 	for _, remote := range p.Git.Remotes {
-		config.Remotes = append(config.Remotes, gitgate.Remote{
-			Name: remote.Name, Host: remote.Host, Port: remote.Port, User: remote.User, Path: remote.Path,
-			KnownHostKey: o.config.Remotes[remote.Name].KnownHostKey,
-			Branches:     remote.Branches, Approve: remote.Approve, Protect: remote.Protect,
-			Private: remote.Private, AllowPrivate: remote.AllowPrivate,
-		})
+		known := rules.Git(remote)
+		known.KnownHostKey = o.config.Remotes[remote.Name].KnownHostKey
+		config.Remotes = append(config.Remotes, known)
 	}
 	text, err := gitgate.Render(config)
 	if err != nil {
@@ -175,24 +159,21 @@ func (o *Overseer) gitInputs(p plan.Plan) (control.Inputs, error) {
 	return control.Inputs{gitgate.ConfigFile: secret.New(string(text))}, nil
 }
 
+// reveal is for the daemons that look for them.
+func reveal(values []secret.Value) []string {
+	var list []string
+	for _, value := range values {
+		list = append(list, value.Reveal())
+	}
+	return list
+}
+
 func superviseInputs(p plan.Plan) (control.Inputs, error) {
 	text, err := proposal.Public(p).Render()
 	if err != nil {
 		return nil, err
 	}
 	return control.Inputs{ask.InputName: secret.New(string(text))}, nil
-}
-
-func prefixes(texts []string) ([]netip.Prefix, error) {
-	var list []netip.Prefix
-	for _, text := range texts {
-		prefix, err := netip.ParsePrefix(text)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, prefix)
-	}
-	return list, nil
 }
 
 // firstTokens asks every source once and tells what is missing, but no value.

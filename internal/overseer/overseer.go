@@ -14,9 +14,11 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"bottle.internal/internal/ca"
+	"bottle.internal/internal/canary"
 	"bottle.internal/internal/control"
 	"bottle.internal/internal/daemons"
 	"bottle.internal/internal/plan"
@@ -55,6 +57,10 @@ type Config struct {
 	Say func(text string)
 	// Hide keeps values out of what is written down.
 	Hide func(values ...secret.Value)
+	// Canaries are the fake credentials that this launch plants in the guest.
+	Canaries []secret.Value
+	// Alarm is told of a canary that the host itself sees; nil: nobody is.
+	Alarm func(seen canary.Sighting)
 	// Audit records an event of the host.
 	Audit func(event string, fields map[string]any)
 	Now   func() time.Time
@@ -75,6 +81,9 @@ type Overseer struct {
 	agent  *sshagent.Agent
 	queue  *proposal.Queue // nil without supervise and approvals
 
+	canaries *canary.Finder
+	cut      atomic.Bool
+
 	mu      sync.Mutex
 	deliver Deliver // nil until the bundle is up
 	tokens  map[int]secret.Value
@@ -87,7 +96,7 @@ type Overseer struct {
 // New opens the queue and fetches the tokens that there are. A route without its token is
 // told to the operator, not an error: egress answers 502 for it.
 func New(ctx context.Context, config Config) (*Overseer, error) {
-	o := &Overseer{config: config, told: map[string]bool{}}
+	o := &Overseer{config: config, told: map[string]bool{}, canaries: canary.NewFinder(reveal(config.Canaries))}
 	var err error
 	if o.agent, err = newAgent(config); err != nil {
 		return nil, err

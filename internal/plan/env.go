@@ -26,7 +26,9 @@ func (r *resolver) env(p Plan, d demo) []Env {
 		put(SourceTemplate, name, Placeholder)
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.bottle.Env)) { // problems are told in this order
-		all[name] = r.ownEnv(name, r.bottle.Env[name])
+		own := r.ownEnv(name, r.bottle.Env[name])
+		own.At = r.bottle.At("env." + name)
+		all[name] = own
 	}
 	if p.Template == "demo" {
 		r.demoEnv(p, d, put)

@@ -6,7 +6,6 @@
 //   - A [Plan] is a plain JSON value. It holds no address, no handle, and no secret: a
 //     credential appears as the name of its source only.
 //   - Everything after Resolve (preflight, dry run, launch) reads the Plan and never the manifest.
-//   - What this version does not run yet is listed by [Plan.Unsupported], never ignored.
 package plan
 
 import (
@@ -32,10 +31,20 @@ const (
 	SourceLaunch = "launch"
 )
 
+// What happens when one of the bottle's fake credentials is seen.
+const (
+	CanaryCut  = "cut"  // the bottle loses its network
+	CanaryWarn = "warn" // the operator is told
+)
+
+// Cuts reports whether the bottle is cut off when a canary is seen.
+func (p Plan) Cuts() bool { return p.OnCanary != CanaryWarn }
+
 // Placeholder stands in the guest where a program insists on a credential.
 const Placeholder = "bottle-placeholder"
 
-// Plan is all that a launch needs to know.
+// Plan is all that a launch needs to know. An At is a file and a line, such as
+// "bottle.toml:12": where somebody wrote it; nothing is decided by it.
 type Plan struct {
 	Format    int      `json:"format"`
 	Identity  string   `json:"identity"`
@@ -58,19 +67,22 @@ type Plan struct {
 	Egress    []Route  `json:"egress"`
 	Git       Git      `json:"git"`
 	Supervise bool     `json:"supervise"`
-	OnCanary  string   `json:"on_canary,omitempty"` // "" was not set
+	OnCanary  string   `json:"on_canary,omitempty"` // CanaryCut, also when it is "", or CanaryWarn
 	Echo      []string `json:"echo"`
 	// DemoApproves lists the hosts whose request the demo approves by itself, in place of
 	// the human. Only template demo has any, and only echo names.
-	DemoApproves []string          `json:"demo_approves,omitempty"`
-	Labels       map[string]string `json:"labels"`
-	Warnings     []string          `json:"warnings"`
+	DemoApproves []string `json:"demo_approves,omitempty"`
+	// At says where the bottle itself, and what is a single value of it, was written.
+	At       map[string]string `json:"at"`
+	Labels   map[string]string `json:"labels"`
+	Warnings []string          `json:"warnings"`
 }
 
 // Manifest says where the agent was defined.
 type Manifest struct {
 	Path    string `json:"path"`
 	FromCwd bool   `json:"from_cwd"`
+	At      string `json:"at,omitempty"`
 }
 
 // Prompt is what the agent is told first. Text and File exclude each other; both are
@@ -102,6 +114,7 @@ type Env struct {
 	Source string `json:"source"`         // literal, host, prompt, template, bottle or launch
 	From   string `json:"from,omitempty"` // host: the variable; prompt: the question
 	Value  string `json:"value,omitempty"`
+	At     string `json:"at,omitempty"`
 }
 
 // Visible reports whether the agent sees a value that came from the operator.
@@ -134,6 +147,7 @@ type Port struct {
 // Firewall is the only way out.
 type Firewall struct {
 	Engine string `json:"engine"`
+	Bottle string `json:"bottle"` // whose table lists the hosts: this bottle, or one that it extends
 	Hosts  []Host `json:"hosts"`
 }
 
@@ -145,6 +159,7 @@ type Host struct {
 	Private      bool     `json:"private"`
 	AllowPrivate []string `json:"allow_private,omitempty"`
 	Mode         string   `json:"mode"` // "plain" (spliced) or "routed" (to egress)
+	At           string   `json:"at,omitempty"`
 }
 
 // Route is what egress does for a routed host.
@@ -162,6 +177,7 @@ type Route struct {
 	BypassesGitGate bool     `json:"bypasses_git_gate"`
 	UpstreamCA      string   `json:"upstream_ca,omitempty"`
 	EchoCA          bool     `json:"echo_ca,omitempty"` // the upstream is verified against the echo's own authority
+	At              string   `json:"at,omitempty"`
 }
 
 // Auth is a reference to a credential.
@@ -177,6 +193,7 @@ func (a Auth) String() string { return a.Source + ":" + a.Name }
 
 // Git is the git gate.
 type Git struct {
+	Bottle  string   `json:"bottle"` // whose table lists the remotes
 	Remotes []Remote `json:"remotes"`
 	User    *User    `json:"user,omitempty"`
 }
@@ -197,12 +214,14 @@ type Remote struct {
 	Branches     []string `json:"branches"`
 	Approve      bool     `json:"approve"`
 	Protect      []string `json:"protect"`
+	At           string   `json:"at,omitempty"`
 }
 
 // User is the author of the agent's commits.
 type User struct {
 	Name  string `json:"name"`
 	Email string `json:"email"`
+	At    string `json:"at,omitempty"`
 }
 
 // JSON is the one printed form: indented, with a final newline.

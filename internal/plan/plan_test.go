@@ -196,30 +196,28 @@ func TestNoSecretValue(t *testing.T) {
 	}
 }
 
-func TestUnsupported(t *testing.T) {
+// A manifest that says nothing gets the strict answer.
+func TestOnCanary(t *testing.T) {
 	t.Parallel()
-	set := load(t, everything)
-	p, err := plan.Resolve(set, ask("claude"), facts(set, "claude"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := []string{
-		"on_canary: cut",
-	}
-	if diff := cmp.Diff(want, p.Unsupported()); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
-	}
-	set = load(t, repository)
-	for _, agent := range set.AgentNames() {
-		p, err := plan.Resolve(set, ask(agent), facts(set, agent))
-		if err != nil || len(p.Unsupported()) != 0 {
-			t.Errorf("%s does not run: %v, %v", agent, p.Unsupported(), err)
+	for written, want := range map[string]string{
+		"":                   "canary     cut: fake credentials are planted; a bottle that sends one loses its network\n",
+		`on_canary = "cut"`:  "canary     cut: fake credentials are planted; a bottle that sends one loses its network\n",
+		`on_canary = "warn"`: "canary     warn: fake credentials are planted; when one is sent, you are told\n",
+	} {
+		set := parse(t, "[bottles.b]\n"+written+"\n[agents.a]\nbottle = \"b\"\ntemplate = \"shell\"\n")
+		p, err := plan.Resolve(set, ask("a"), facts(set, "a"))
+		if err != nil {
+			t.Fatal(err)
 		}
+		if p.Cuts() == strings.Contains(written, "warn") || p.OnCanary == "" || !strings.Contains(p.Preflight(), want) {
+			t.Errorf("%q: %q\n%s", written, p.OnCanary, p.Preflight())
+		}
+	}
+	if !(plan.Plan{}).Cuts() {
+		t.Error("a plan of an earlier version does not cut")
 	}
 }
 
-// FuzzResolve: whatever the manifest accepts gives the same bytes twice, and a preflight
-// that cannot move the cursor or forge a line.
 func FuzzResolve(f *testing.F) {
 	for _, file := range []string{repository, everything} {
 		data, err := os.ReadFile(file)

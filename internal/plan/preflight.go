@@ -33,15 +33,10 @@ func (p Plan) Preflight() string {
 	for _, host := range p.DemoApproves {
 		t.add("demo", fmt.Sprintf("approves the agent's request for %s, as you would with: bottle supervise approve ID", host))
 	}
-	if p.OnCanary != "" {
-		t.add("canary", p.OnCanary)
-	}
+	t.add("canary", p.canaryText())
 	t.add("firewall", p.firewallTexts()...)
 	t.add("vm", p.vmTexts()...)
 	t.add("warning", p.Warnings...)
-	for _, feature := range p.Unsupported() {
-		t.add("not yet", feature)
-	}
 	return t.String()
 }
 
@@ -83,15 +78,22 @@ func quoteCommand(command []string) string {
 func (p Plan) promptText() string {
 	switch {
 	case p.Prompt.Text != "":
-		n := strings.Count(p.Prompt.Text, "\n")
-		if n == 1 {
-			return "1 line"
-		}
-		return fmt.Sprintf("%d lines", n)
+		return textLines(p.Prompt.Text)
 	case p.Prompt.File != "":
 		return "from " + p.Prompt.File
 	}
 	return "none"
+}
+
+func textLines(text string) string {
+	switch n := strings.Count(text, "\n"); n {
+	case 0:
+		return ""
+	case 1:
+		return "1 line"
+	default:
+		return fmt.Sprintf("%d lines", n)
+	}
 }
 
 // envTexts names the operator's variables one by one and counts the rest.
@@ -121,15 +123,7 @@ func (p Plan) envTexts() []string {
 func (p Plan) gitTexts() []string {
 	texts := []string{}
 	for _, remote := range p.Git.Remotes {
-		text := fmt.Sprintf("%s -> %s:%d%s, push to %s", remote.Name, remote.Host, remote.Port,
-			addressMarks(remote.Private, remote.AllowPrivate, remote.Echo), orNone(strings.Join(remote.Branches, ", ")))
-		if remote.Approve {
-			text += ", each after your approval"
-		}
-		if len(remote.Protect) == 0 {
-			text += ", CI FILES ARE NOT PROTECTED"
-		}
-		texts = append(texts, text)
+		texts = append(texts, remote.Name+" -> "+remote.text())
 	}
 	if p.Git.User != nil {
 		texts = append(texts, fmt.Sprintf("commits by %s <%s>", p.Git.User.Name, p.Git.User.Email))
@@ -140,26 +134,52 @@ func (p Plan) gitTexts() []string {
 	return texts
 }
 
+func (r Remote) text() string {
+	text := fmt.Sprintf("%s:%d%s, push to %s", r.Host, r.Port,
+		addressMarks(r.Private, r.AllowPrivate, r.Echo), orNone(strings.Join(r.Branches, ", ")))
+	if r.Approve {
+		text += ", each after your approval"
+	}
+	if len(r.Protect) == 0 {
+		text += ", CI FILES ARE NOT PROTECTED"
+	}
+	return text
+}
+
 func (p Plan) egressTexts() []string {
 	if len(p.Firewall.Hosts) == 0 {
 		return []string{"nothing is allowed"}
 	}
 	var texts []string
 	for _, host := range p.Firewall.Hosts {
-		var text strings.Builder
-		text.WriteString(hostPort(host.Host, host.Port, map[string]int{"https": 443, "http": 80}[host.Scheme]))
-		if host.Scheme == "http" {
-			text.WriteString(" [http, in clear]")
-		}
-		text.WriteString(addressMarks(host.Private, host.AllowPrivate, slices.Contains(p.Echo, host.Host)))
-		for _, route := range p.Egress {
-			if route.Host == host.Host && route.Port == host.Port {
-				text.WriteString(route.marks())
-			}
-		}
-		texts = append(texts, text.String())
+		name := hostPort(host.Host, host.Port, map[string]int{"https": 443, "http": 80}[host.Scheme])
+		texts = append(texts, name+p.marks(host))
 	}
 	return texts
+}
+
+// marks says all about a host of the allowlist but its name.
+func (p Plan) marks(host Host) string {
+	var text strings.Builder
+	if host.Scheme == "http" {
+		text.WriteString(" [http, in clear]")
+	}
+	text.WriteString(addressMarks(host.Private, host.AllowPrivate, slices.Contains(p.Echo, host.Host)))
+	for _, route := range p.Egress {
+		if route.Host == host.Host && route.Port == host.Port {
+			text.WriteString(route.marks())
+		}
+	}
+	return text.String()
+}
+
+// reachText is marks for who has read the name already.
+func (p Plan) reachText(host Host) string {
+	marks := strings.TrimSpace(p.marks(host))
+	if host.Mode == "plain" && host.Scheme == "https" {
+		return strings.TrimSpace("any method and path, unread " + marks)
+	}
+	return marks
 }
 
 // addressMarks says where a host may be.
@@ -210,6 +230,14 @@ func (r Route) marks() string {
 	return b.String()
 }
 
+// canaryText says what becomes of a bottle that sends what nobody may know.
+func (p Plan) canaryText() string {
+	if p.Cuts() {
+		return "cut: fake credentials are planted; a bottle that sends one loses its network"
+	}
+	return "warn: fake credentials are planted; when one is sent, you are told"
+}
+
 func (p Plan) firewallTexts() []string {
 	texts := []string{p.Firewall.Engine}
 	if len(p.Egress) > 0 {
@@ -224,4 +252,20 @@ func (p Plan) vmTexts() []string {
 		texts = append(texts, p.VM.Note)
 	}
 	return texts
+}
+
+func (p Plan) skillNames() []string {
+	var list []string
+	for _, skill := range p.Skills {
+		list = append(list, skill.Name)
+	}
+	return list
+}
+
+// hostPort leaves out the port that goes without saying.
+func hostPort(host string, port, usual int) string {
+	if port == usual {
+		return host
+	}
+	return fmt.Sprintf("%s:%d", host, port)
 }

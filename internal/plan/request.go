@@ -26,6 +26,9 @@ type Facts struct {
 	HostEnv        map[string]bool     // host variables of [Needs] that are set
 	Files          map[string]FileFact // by the path of [Needs]
 	TTY            bool                // questions can be asked
+	// Unseen: nobody looked at the host, so nothing of it is missing. Such a plan explains
+	// rules; it is not one to launch.
+	Unseen bool
 }
 
 // VMTool is the program that runs the VM.

@@ -19,11 +19,15 @@ func Resolve(set *manifest.Set, request Request, facts Facts) (Plan, error) {
 	}
 	r := resolver{agent: agent, bottle: set.Bottles[agent.Bottle], template: templateOf(agent.Template), request: request, facts: facts}
 	r.checkTrust()
-	r.checkTools()
+	if !facts.Unseen {
+		r.checkTools()
+	}
 	p := r.plan()
-	r.checkFiles(p)
-	r.checkHostEnv()
-	r.checkVM(p.VM)
+	if !facts.Unseen {
+		r.checkFiles(p)
+		r.checkHostEnv()
+		r.checkVM(p.VM)
+	}
 	if len(r.err.Problems) > 0 {
 		return Plan{}, &r.err
 	}
@@ -72,7 +76,7 @@ func (r *resolver) plan() Plan {
 	id := string(r.request.Identity)
 	p := Plan{
 		Format: Format, Identity: id, Agent: r.agent.Name, Bottle: r.bottle.Name, Template: r.agent.Template,
-		Manifest:  Manifest{Path: r.agent.File, FromCwd: r.agent.FromCwd},
+		Manifest:  Manifest{Path: r.agent.File, FromCwd: r.agent.FromCwd, At: r.agent.At()},
 		Workdir:   cmp.Or(r.agent.Workdir, guest.AgentWorkdir),
 		Prompt:    promptOf(r.agent),
 		Skills:    skillsOf(r.agent),
@@ -84,12 +88,13 @@ func (r *resolver) plan() Plan {
 			MemoryMiB: cmp.Or(r.bottle.Resources.MemoryMiB, r.template.memoryMiB),
 			DiskGiB:   cmp.Or(r.bottle.Resources.DiskGiB, diskGiB),
 		},
-		Firewall:  Firewall{Engine: r.facts.FirewallEngine, Hosts: []Host{}},
+		Firewall:  Firewall{Engine: r.facts.FirewallEngine, Bottle: r.bottle.RoutesIn(), Hosts: []Host{}},
 		Egress:    []Route{},
 		Git:       r.git(),
 		Supervise: r.bottle.Supervise,
-		OnCanary:  r.bottle.OnCanary,
+		OnCanary:  cmp.Or(r.bottle.OnCanary, CanaryCut),
 		Echo:      listed(r.bottle.Echo),
+		At:        r.places(),
 		Labels:    map[string]string{"bottle.identity": id, "bottle.agent": r.agent.Name},
 		Warnings:  []string{},
 	}
@@ -104,6 +109,20 @@ func (r *resolver) plan() Plan {
 	p.DemoApproves = d.fresh
 	p.Env = r.env(p, d)
 	return p
+}
+
+// places are those of the bottle and of its single values.
+func (r *resolver) places() map[string]string {
+	places := map[string]string{"bottle": r.bottle.At("")}
+	for name, key := range map[string]string{
+		"supervise": "supervise", "on_canary": "on_canary", "echo": "echo",
+		"cpus": "resources.cpus", "memory": "resources.memory", "disk": "resources.disk",
+	} {
+		if at := r.bottle.At(key); at != "" {
+			places[name] = at
+		}
+	}
+	return places
 }
 
 // listed is a copy that prints as [] when it is empty.
@@ -126,7 +145,7 @@ func (r *resolver) routes(p *Plan) {
 	for _, route := range r.bottle.Routes {
 		host := Host{
 			Host: route.Host, Port: route.Port, Scheme: route.Scheme, Mode: "plain",
-			Private: route.Private, AllowPrivate: route.AllowPrivate,
+			Private: route.Private, AllowPrivate: route.AllowPrivate, At: route.At(),
 		}
 		if route.Routed() {
 			host.Mode = "routed"
@@ -147,7 +166,7 @@ func (r *resolver) egress(route manifest.Route) Route {
 		Host: route.Host, Port: route.Port, Methods: route.Methods, Paths: route.Paths,
 		Private: route.Private, AllowPrivate: route.AllowPrivate, WebSocket: route.WebSocket,
 		PassHeaders: listed(route.PassHeaders), AllowMint: route.AllowMint, BypassesGitGate: route.BypassesGitGate,
-		EchoCA: slices.Contains(r.bottle.Echo, route.Host),
+		EchoCA: slices.Contains(r.bottle.Echo, route.Host), At: route.At(),
 	}
 	if out.Methods == nil {
 		// Without a credential of ours the agent could use one of its own: reading only.
@@ -173,9 +192,9 @@ func (r *resolver) egress(route manifest.Route) Route {
 }
 
 func (r *resolver) git() Git {
-	git := Git{Remotes: []Remote{}}
+	git := Git{Bottle: r.bottle.RemotesIn(), Remotes: []Remote{}}
 	if user := r.bottle.GitUser; user != nil {
-		git.User = &User{Name: user.Name, Email: user.Email}
+		git.User = &User{Name: user.Name, Email: user.Email, At: r.bottle.At("git.user")}
 	}
 	for _, remote := range r.bottle.Remotes {
 		branches := remote.Push.Branches
@@ -189,7 +208,7 @@ func (r *resolver) git() Git {
 		out := Remote{
 			Name: remote.Name, Host: remote.Upstream.Host, Port: remote.Upstream.Port, User: remote.Upstream.User, Path: remote.Upstream.Path,
 			KnownHostKey: remote.KnownHostKey, Private: remote.Private, AllowPrivate: remote.AllowPrivate,
-			Branches: []string{}, Approve: remote.Push.Approve, Protect: protect,
+			Branches: []string{}, Approve: remote.Push.Approve, Protect: protect, At: remote.At(),
 		}
 		if remote.IdentityFile != "" {
 			out.IdentityFile = hostPath(r.bottle.File, remote.IdentityFile)

@@ -97,6 +97,9 @@ func (d *Desk) List() ([]View, []error) {
 	return views, problems
 }
 
+// Current is the plan that the owner has in force: that of the launch, and what was approved.
+func (d *Desk) Current() (plan.Plan, error) { return readCurrent(d.store) }
+
 // IDs returns the IDs of all proposals, readable or not.
 func (d *Desk) IDs() ([]string, error) { return d.store.ids(proposalsDir) }
 

@@ -239,9 +239,8 @@ func (r *running) Gate() string {
 }
 
 // Reach implements [launch.Sidecar].
-func (r *running) Reach(ctx context.Context, target string) error {
-	_, err := r.container.Dial(ctx, target)
-	return err
+func (r *running) Reach(ctx context.Context, targets ...string) []error {
+	return r.container.Dial(ctx, targets...)
 }
 
 // Close implements [launch.Sidecar].

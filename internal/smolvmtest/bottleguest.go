@@ -1,6 +1,7 @@
 package smolvmtest
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
 	"io"
@@ -8,6 +9,7 @@ import (
 	"slices"
 
 	"bottle.internal/internal/guest"
+	"bottle.internal/internal/guest/probe"
 )
 
 // bottleGuest plays the program that runs in every machine: it has a way out, takes what it
@@ -22,8 +24,11 @@ func (t *fakeTool) bottleGuest(line parsed) error {
 	code := 0
 	switch args[0] {
 	case "provision":
-		fmt.Print(guest.Proved(nonce))
-		if _, err := io.Copy(io.Discard, os.Stdin); err != nil {
+		stdin := bufio.NewReader(os.Stdin)
+		if err := proveBoundary(stdin, nonce); err != nil {
+			return err
+		}
+		if _, err := io.Copy(io.Discard, stdin); err != nil {
 			return err
 		}
 	case "exec":
@@ -37,4 +42,22 @@ func (t *fakeTool) bottleGuest(line parsed) error {
 	}
 	_, err := fmt.Fprint(os.Stderr, guest.Frame(nonce, code))
 	return err
+}
+
+// proveBoundary says what a guest without another way out says of its probes.
+func proveBoundary(stdin *bufio.Reader, nonce guest.Nonce) error {
+	line, err := probe.ReadLine(stdin)
+	if err != nil {
+		return err
+	}
+	probes, err := probe.Parse[probe.Probe](line)
+	if err != nil {
+		return err
+	}
+	said := []probe.Observation{}
+	for _, p := range probes {
+		said = append(said, probe.Observation{Name: p.Name, Reached: p.Kind == probe.Health})
+	}
+	fmt.Print(guest.Proved(nonce))
+	return probe.Write(os.Stdout, said)
 }

@@ -3,6 +3,7 @@ package smolvmtest
 import (
 	"context"
 	"errors"
+	"path/filepath"
 	"slices"
 	"syscall"
 	"testing"
@@ -128,6 +129,10 @@ func (c *contract) start(t *testing.T) {
 	}
 	if !c.listed(t) {
 		t.Error("ls lacks the running machine")
+	}
+	dir, err := c.client.DataDir(t.Context(), c.name)
+	if err != nil || !filepath.IsAbs(dir) {
+		t.Errorf("DataDir = %q, %v", dir, err)
 	}
 }
 

@@ -54,6 +54,8 @@ func specOf(subcommand string, v version) (spec, bool) {
 		return spec{flags: []flag{name, opt("--proxy").from("0.8.1"), opt("--no-proxy").from("0.8.1"), boolean("--forkable").from("1.0.0")}}, true
 	case "machine stop":
 		return spec{flags: []flag{name}}, true
+	case "machine data-dir":
+		return named, true
 	case "machine status":
 		return spec{flags: []flag{name, boolean("--json")}}, true
 	case "machine ls", "machine list":

@@ -92,6 +92,8 @@ func (t *fakeTool) dispatch(subcommand string, args []string) int {
 		err = t.stop(line.last("--name"))
 	case "machine delete":
 		err = t.delete(line)
+	case "machine data-dir":
+		err = t.dataDir(line)
 	case "machine status":
 		err = t.status(line)
 	case "machine ls", "machine list":

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 )
 
@@ -42,6 +43,17 @@ func (t *fakeTool) status(line parsed) error {
 			return printJSON(t.describe(m))
 		}
 		fmt.Printf("Machine '%s': %s\n", name, m.stateName())
+		return nil
+	})
+}
+
+func (t *fakeTool) dataDir(line parsed) error {
+	name := t.nameOf(line)
+	return t.store.update(func(s *state) error {
+		if s.Machines[name] == nil {
+			return fmt.Errorf("vm not found: %s", name)
+		}
+		fmt.Println(filepath.Join(t.store.dir, name))
 		return nil
 	})
 }

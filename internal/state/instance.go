@@ -37,20 +37,22 @@ const (
 
 // Status is what other processes may know of a bottle.
 type Status struct {
-	Identity  names.Identity `json:"identity"`
-	Agent     string         `json:"agent"`
-	Bottle    string         `json:"bottle"`
-	Phase     Phase          `json:"phase"`
-	PID       int            `json:"pid"`                 // of the owner
-	PIDStart  string         `json:"pid_start,omitempty"` // tells it from a later process with the same number
-	Created   time.Time      `json:"created"`
-	VMTool    string         `json:"vm_tool"`      // name and version
-	VMPath    string         `json:"vm_tool_path"` // the binary, for stop
-	Machine   string         `json:"machine"`      // name of the VM
-	Firewall  string         `json:"firewall"`
-	SocketDir string         `json:"socket_dir,omitempty"` // only if outside the instance
-	Artifact  string         `json:"artifact,omitempty"`   // what the machine boots from: it must stay where it is
-	ImageKey  string         `json:"image_key,omitempty"`  // of the image that the machine was made from
+	Identity    names.Identity `json:"identity"`
+	Agent       string         `json:"agent"`
+	Bottle      string         `json:"bottle"`
+	Phase       Phase          `json:"phase"`
+	PID         int            `json:"pid"`                 // of the owner
+	PIDStart    string         `json:"pid_start,omitempty"` // tells it from a later process with the same number
+	Created     time.Time      `json:"created"`
+	VMTool      string         `json:"vm_tool"`      // name and version
+	VMPath      string         `json:"vm_tool_path"` // the binary, for stop
+	Machine     string         `json:"machine"`      // name of the VM
+	Firewall    string         `json:"firewall"`
+	SocketDir   string         `json:"socket_dir,omitempty"` // only if outside the instance
+	Artifact    string         `json:"artifact,omitempty"`   // what the machine boots from: it must stay where it is
+	ImageKey    string         `json:"image_key,omitempty"`  // of the image that the machine was made from
+	ImageDigest string         `json:"image_digest,omitempty"`
+	PackSHA256  string         `json:"pack_sha256,omitempty"`
 	// How the agent ended, of a bottle that is kept. No code: it did not end by itself.
 	ExitCode *int      `json:"exit_code,omitempty"`
 	Ended    time.Time `json:"ended,omitzero"`

@@ -13,9 +13,11 @@
 //	lock         held by the owner
 //	sockets/     one unix socket per guest port (or elsewhere, see [Instance.SocketDir])
 //	bundle.log   what the bundle's daemons printed
+//	agent.jsonl  what the agent printed, with times; there for a bottle without a terminal here
 //	supervise/   what the agent asked for and what was decided (internal/proposal)
 //	approved.json  approvals that hold after a resume too
 //	wish         what `bottle stop` wants of the owner: [Wish]
+//	alarm.json   a fake credential of this launch was seen
 package state
 
 import (
@@ -41,10 +43,12 @@ const (
 	LockFile   = "lock"
 	SocketDir  = "sockets"
 	BundleLog  = "bundle.log"
+	AgentLog   = "agent.jsonl"
 
 	SuperviseDir = "supervise"
 	ApprovedFile = "approved.json"
 	WishFile     = "wish"
+	AlarmFile    = "alarm.json"
 )
 
 // AuditDir is below the root and outlives every bottle: their audit logs, and the key that

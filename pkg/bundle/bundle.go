@@ -130,19 +130,23 @@ func (b *Bundle) Exec(ctx context.Context, args ...string) (stdout string, code 
 	return out.String(), ended.ExitCode, nil
 }
 
-// Dial has the bundle connect to HOST:PORT and returns the address that it reached: the
-// proof that a target which the agent must not reach is alive.
-func (b *Bundle) Dial(ctx context.Context, target string) (reached string, err error) {
-	stdout, code, err := b.Exec(ctx, "dial", target)
-	if err != nil {
-		return "", err
+// Dial has the bundle connect to every HOST:PORT and returns, in their order, the error of
+// each, nil for one that it reached: the proof that a target which the agent must not reach
+// is alive. With HOST:PORT=HEX it says those bytes to it first.
+func (b *Bundle) Dial(ctx context.Context, targets ...string) []error {
+	problems := make([]error, len(targets))
+	stdout, _, err := b.Exec(ctx, append([]string{"dial"}, targets...)...)
+	lines := strings.Split(strings.TrimSpace(stdout), "\n")
+	for i, target := range targets {
+		target, _, _ = strings.Cut(target, "=")
+		switch {
+		case err != nil:
+			problems[i] = err
+		case i >= len(lines) || !strings.HasPrefix(lines[i], "ok "):
+			problems[i] = fmt.Errorf("dialing %s from bundle %s: %.200q", target, b.spec.Identity, strings.Join(lines[min(i, len(lines)):min(i+1, len(lines))], ""))
+		}
 	}
-	line := strings.TrimSpace(stdout)
-	reached, ok := strings.CutPrefix(line, "ok ")
-	if code != 0 || !ok {
-		return "", fmt.Errorf("dialing %s from bundle %s: %.200q", target, b.spec.Identity, line)
-	}
-	return reached, nil
+	return problems
 }
 
 // capped keeps the first maxExecOutput bytes.

@@ -32,11 +32,15 @@ func (b *Bundle) Close(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeLimit)
 	defer cancel()
 
-	var bundleErr, echoErr error
-	var both sync.WaitGroup
-	both.Go(func() { bundleErr = removeContainer(ctx, b.engine, b.containerID) })
-	both.Go(func() { echoErr = removeContainer(ctx, b.engine, b.echoID) })
-	both.Wait()
+	b.stopContainers(ctx)
+	// A network that no running container is on can go while the stopped ones do. If one
+	// did not stop, the network stays until it is gone.
+	var bundleErr, echoErr, networkErr error
+	var all sync.WaitGroup
+	all.Go(func() { bundleErr = removeContainer(ctx, b.engine, b.containerID) })
+	all.Go(func() { echoErr = removeContainer(ctx, b.engine, b.echoID) })
+	all.Go(func() { networkErr = removeNetwork(ctx, b.engine, b.networkID) })
+	all.Wait()
 	for _, streams := range []*attachment{b.streams, b.echo} {
 		if streams != nil {
 			streams.close()
@@ -46,8 +50,8 @@ func (b *Bundle) Close(ctx context.Context) error {
 	b.setStreams(b.streams, "")
 
 	err := errors.Join(bundleErr, echoErr)
-	if err == nil { // the engine keeps a network that is in use
-		err = errors.Join(removeNetwork(ctx, b.engine, b.networkID), removeVolume(ctx, b.engine, b.volume))
+	if err == nil {
+		err = errors.Join(networkErr, removeVolume(ctx, b.engine, b.volume))
 	}
 	if err != nil {
 		return fmt.Errorf("closing bundle %s: %w", b.spec.Identity, err)
@@ -70,20 +74,27 @@ func (b *Bundle) abandon(ctx context.Context) error {
 	return removeAll(ctx, b.engine, found)
 }
 
+// stopContainers gives the daemons time to end. Who does not is killed by the removal.
+func (b *Bundle) stopContainers(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, stopLimit)
+	defer cancel()
+	grace := stopSeconds
+	var both sync.WaitGroup
+	for _, id := range []string{b.containerID, b.echoID} {
+		if id != "" {
+			both.Go(func() { _, _ = b.engine.ContainerStop(ctx, id, client.ContainerStopOptions{Timeout: &grace}) })
+		}
+	}
+	both.Wait()
+}
+
 func removeContainer(ctx context.Context, engine Engine, id string) error {
 	if id == "" {
 		return nil
 	}
-	grace := stopSeconds
-	stopping, cancel := context.WithTimeout(ctx, stopLimit)
-	_, err := engine.ContainerStop(stopping, id, client.ContainerStopOptions{Timeout: &grace})
-	cancel()
-	if err != nil && isGone(err) {
-		return nil
-	}
 	for {
 		// Whether it stopped or not: force kills it first.
-		_, err = engine.ContainerRemove(ctx, id, client.ContainerRemoveOptions{Force: true, RemoveVolumes: true})
+		_, err := engine.ContainerRemove(ctx, id, client.ContainerRemoveOptions{Force: true, RemoveVolumes: true})
 		if isGone(err) {
 			return nil
 		}

@@ -22,7 +22,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 var errInjected = errors.New("injected failure")
 
 // fakeEngine is an engine in memory that insists on the order of calls: attach before
-// start, ports only while running, no removal of a network in use.
+// start, ports only while running, no removal of a network that a running container uses.
 type fakeEngine struct {
 	t  *testing.T
 	mu sync.Mutex
@@ -117,7 +117,7 @@ func (f *fakeEngine) NetworkRemove(ctx context.Context, id string, _ client.Netw
 			return errdefs.ErrNotFound
 		}
 		for _, c := range f.containers {
-			if string(c.options.HostConfig.NetworkMode) == id {
+			if c.running && string(c.options.HostConfig.NetworkMode) == id {
 				return errdefs.ErrPermissionDenied.WithMessage("network has active endpoints")
 			}
 		}

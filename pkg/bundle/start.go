@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/containerd/errdefs"
+	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/client"
 )
 
@@ -184,13 +185,23 @@ func (b *Bundle) launch(ctx context.Context) error {
 		}
 		return fmt.Errorf("the container ended at once with exit status %d", code)
 	}
-	if info.NetworkSettings != nil {
-		for _, binding := range info.NetworkSettings.Ports[b.spec.gatePort()] {
-			if binding.HostIP.IsLoopback() && binding.HostPort != "" {
-				b.setStreams(streams, binding.HostIP.String()+":"+binding.HostPort)
-				return nil
-			}
+	gate := b.spec.published(info)
+	if gate == "" {
+		return fmt.Errorf("the engine published no port of 127.0.0.1 for %s", b.spec.gatePort())
+	}
+	b.setStreams(streams, gate)
+	return nil
+}
+
+// published is the gate's address on the host, or "".
+func (s Spec) published(info container.InspectResponse) string {
+	if info.NetworkSettings == nil {
+		return ""
+	}
+	for _, binding := range info.NetworkSettings.Ports[s.gatePort()] {
+		if binding.HostIP.IsLoopback() && binding.HostPort != "" {
+			return binding.HostIP.String() + ":" + binding.HostPort
 		}
 	}
-	return fmt.Errorf("the engine published no port of 127.0.0.1 for %s", b.spec.gatePort())
+	return ""
 }

@@ -26,6 +26,7 @@ const (
 	gitConfig  = "/etc/gitconfig"
 	caDir      = "/usr/local/share/ca-certificates"
 	agentOwner = 1000 // uid and gid
+	program    = "/usr/local/bin/bottle-guest"
 )
 
 // MCPFile tells an agent program where its MCP servers are (claude --mcp-config).
@@ -60,6 +61,7 @@ type Certificate struct {
 
 // Input is what there is to provision.
 type Input struct {
+	Program   []byte   // in place of the machine's bottle-guest; empty: that stays
 	CAs       [][]byte // PEM, one or more certificates each
 	Prompt    Prompt
 	Settings  []Setting // of the agent program
@@ -104,6 +106,7 @@ func Render(in Input) (Rendered, error) {
 		name   string
 		render func(Input) (step, error)
 	}{
+		{"program", renderProgram},
 		{"ca", renderCA},
 		{"prompt", renderPrompt},
 		{"skills", renderSkills},

@@ -25,6 +25,13 @@ type Variable struct {
 // Format implements [fmt.Formatter].
 func (v Variable) Format(state fmt.State, _ rune) { fmt.Fprint(state, v.Name) }
 
+func renderProgram(in Input) (step, error) {
+	if len(in.Program) == 0 {
+		return step{}, nil
+	}
+	return step{files: []File{{Path: program, Mode: 0o755, Data: in.Program}}}, nil
+}
+
 func renderPrompt(in Input) (step, error) {
 	s := step{files: []File{agentFile(orDefault(in.Prompt.Path, ".bottle/prompt.md"), in.Prompt.Text)}}
 	if in.Prompt.Copy != "" {

@@ -56,6 +56,9 @@ func argvCases() []argvCase {
 	return []argvCase{
 		{"version", func(smolvm.Tool) (smolvm.Built, error) { return smolvm.VersionArgs(), nil }, map[string]string{"": "--version"}, nil},
 		{"list", func(smolvm.Tool) (smolvm.Built, error) { return smolvm.ListArgs(), nil }, map[string]string{"": "machine ls --json"}, nil},
+		{"data-dir", func(t smolvm.Tool) (smolvm.Built, error) { return smolvm.DataDirArgs(t, "demo") }, map[string]string{
+			"": "machine data-dir --name demo", "0.8.0": "machine data-dir demo",
+		}, nil},
 		{"status", named(smolvm.StatusArgs), map[string]string{"": "machine status --name demo --json"}, nil},
 		{"start", named(smolvm.StartArgs), map[string]string{"": "machine start --name demo"}, nil},
 		{"stop", named(smolvm.StopArgs), map[string]string{"": "machine stop --name demo"}, nil},

@@ -13,6 +13,7 @@ func CreateArgs(t Tool, o CreateOptions) (Built, error) { return built(createArg
 func StartArgs(name string) (Built, error)              { return built(startArgs(name)) }
 func StopArgs(name string) (Built, error)               { return built(stopArgs(name)) }
 func DeleteArgs(t Tool, name string) (Built, error)     { return built(deleteArgs(t, name)) }
+func DataDirArgs(t Tool, name string) (Built, error)    { return built(dataDirArgs(t, name)) }
 func StatusArgs(name string) (Built, error)             { return built(statusArgs(name)) }
 func ExecArgs(o ExecOptions) (Built, error)             { return built(execArgs(o)) }
 func CopyInArgs(name, local, guest string) (Built, error) {

@@ -26,11 +26,8 @@ var errNoRoad = errors.New("nobody answered")
 // the agent will use. A machine that has just started needs a moment; waiting for it
 // here is cheaper than another call from the host.
 func health(args []string, patience time.Duration) error {
-	if len(args) != 1 {
-		return usageError{"want one port"}
-	}
-	if port, err := strconv.ParseUint(args[0], 10, 16); err != nil || port == 0 {
-		return usageError{fmt.Sprintf("no port: %.20q", args[0])}
+	if err := onePort(args); err != nil {
+		return err
 	}
 	for end := time.Now().Add(patience); ; time.Sleep(healthPause) {
 		err := ask(net.JoinHostPort("127.0.0.1", args[0]))
@@ -38,6 +35,16 @@ func health(args []string, patience time.Duration) error {
 			return err
 		}
 	}
+}
+
+func onePort(args []string) error {
+	if len(args) != 1 {
+		return usageError{"want one port"}
+	}
+	if port, err := strconv.ParseUint(args[0], 10, 16); err != nil || port == 0 {
+		return usageError{fmt.Sprintf("no port: %.20q", args[0])}
+	}
+	return nil
 }
 
 // ask sends a raw request, which keeps net/http out of this program.

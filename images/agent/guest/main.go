@@ -41,7 +41,8 @@ const usage = `usage:
   bottle-guest exec --nonce N --user agent|root --workdir DIR [--session S] [--term T]
                     [--rows N --cols N] -- COMMAND [ARG...]
   bottle-guest winsize SESSION ROWS COLS
-  bottle-guest provision --nonce N PORT < ARCHIVE
+  bottle-guest provision --nonce N PORT < PROBES-AND-ARCHIVE
+  bottle-guest probe --nonce N PORT < PROBES
   bottle-guest health PORT
 `
 
@@ -99,6 +100,8 @@ func run(args []string, m machine, stderr io.Writer) int {
 		err = winsizeCommand(args, m)
 	case "provision":
 		code, err = provisionCommand(args, m, stderr)
+	case "probe":
+		err = probeCommand(args, m)
 	case "health":
 		err = health(args, m.patience)
 	case "":

@@ -119,7 +119,6 @@ func TestUsage(t *testing.T) {
 		want string
 	}{
 		{nil, "no command given"},
-		{[]string{"probe"}, `unknown command "probe"`},
 		{[]string{"serve", "now"}, "serve: takes no arguments"},
 		{[]string{"serve", "--port", "1"}, "serve: takes no arguments"},
 		{[]string{"exec"}, `nonce "": want 16 digits from 0-9a-f`},

@@ -3,6 +3,8 @@
 package main
 
 import (
+	"bufio"
+	"bytes"
 	"fmt"
 	"io"
 	"os"
@@ -11,9 +13,10 @@ import (
 	"golang.org/x/sys/unix"
 
 	"bottle.internal/internal/guest"
+	"bottle.internal/internal/guest/probe"
 )
 
-// provisionCommand proves that the daemon behind a port answers, tells the host so, and
+// provisionCommand tries the probes that the host sends, tells it what came of them, and
 // only then reads what the host wants to have in the machine. It is one command because
 // each start of a process costs a tenth of a second in an emulated machine. The frame
 // says how it went, as in exec.
@@ -28,15 +31,13 @@ func provisionCommand(args []string, m machine, stderr io.Writer) (int, error) {
 		return 0, usageError{err.Error()}
 	}
 	hideNonce(os.Args, nonce)
-	if err := health(flags.Args(), m.patience); err != nil {
+	stdin := bufio.NewReader(os.Stdin)
+	if err := m.probe(stdin, nonce, flags.Args()); err != nil {
 		return 0, err
-	}
-	if _, err := os.Stdout.WriteString(guest.Proved(nonce)); err != nil {
-		return 0, fmt.Errorf("reporting the proof: %w", err)
 	}
 	unix.Umask(0o022)
 	code := 0
-	if err := m.place.Receive(os.Stdin); err != nil {
+	if err := m.place.Receive(stdin); err != nil {
 		fmt.Fprintf(stderr, "bottle-guest: %v\n", err)
 		code = exitSelf
 	}
@@ -44,4 +45,48 @@ func provisionCommand(args []string, m machine, stderr io.Writer) (int, error) {
 		return 0, fmt.Errorf("reporting the exit code: %w", err)
 	}
 	return code, nil
+}
+
+// probe tries what the first line asks for, once the daemon behind a port answers, and
+// says what came of it.
+func (m machine) probe(stdin *bufio.Reader, nonce guest.Nonce, port []string) error {
+	if err := onePort(port); err != nil {
+		return err
+	}
+	line, err := probe.ReadLine(stdin)
+	if err != nil {
+		return err
+	}
+	probes, err := probe.Parse[probe.Probe](line)
+	if err != nil {
+		return err
+	}
+	if err := health(port, m.patience); err != nil {
+		return err
+	}
+	said := probe.Machine{Proc: "/proc", Sys: "/sys", SocketDir: m.socketDir}.Run(probes)
+	var out bytes.Buffer
+	out.WriteString(guest.Proved(nonce))
+	if err := probe.Write(&out, said); err != nil {
+		return err
+	}
+	if _, err := os.Stdout.Write(out.Bytes()); err != nil {
+		return fmt.Errorf("reporting the probes: %w", err)
+	}
+	return nil
+}
+
+// probeCommand is provision without provisioning: bottle verify asks again with it.
+func probeCommand(args []string, m machine) error {
+	flags := newFlags("probe")
+	text := flags.String("nonce", "", "")
+	if err := flags.Parse(args); err != nil {
+		return usageError{err.Error()}
+	}
+	nonce, err := guest.ParseNonce(strings.Clone(*text))
+	if err != nil {
+		return usageError{err.Error()}
+	}
+	hideNonce(os.Args, nonce)
+	return m.probe(bufio.NewReader(os.Stdin), nonce, flags.Args())
 }

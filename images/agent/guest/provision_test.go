@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -65,17 +66,21 @@ func TestProvision(t *testing.T) {
 	t.Parallel()
 	well, ill := daemon(t, "200 OK"), daemon(t, "503 Service Unavailable")
 	archive := oneFile(t)
+	probes := []byte(`[{"name":"a","kind":"health","target":"127.0.0.1:` + well + `"},{"name":"b","kind":"tcp","target":"127.0.0.1:1"},{"name":"c","kind":"x"}]` + "\n")
+	proved := guest.Proved(nonce) + `[{"name":"a","reached":true,"saw":"200 OK"},` +
+		`{"name":"b","reached":false,"saw":"connection refused"},{"name":"c","reached":false,"saw":"there is no probe of kind \"x\""}]` + "\n"
 	for _, test := range []struct {
 		name    string
 		port    string
 		archive []byte
 		want    result
 	}{
-		{"well", well, archive, result{guest.Proved(nonce), guest.Frame(nonce, 0), 0}},
-		{"cut off", well, archive[:1024], result{
-			guest.Proved(nonce), "bottle-guest: files: the archive is cut off: unexpected EOF\n" + guest.Frame(nonce, 125), 125,
+		{"well", well, slices.Concat(probes, archive), result{proved, guest.Frame(nonce, 0), 0}},
+		{"cut off", well, slices.Concat(probes, archive[:1024]), result{
+			proved, "bottle-guest: files: the archive is cut off: unexpected EOF\n" + guest.Frame(nonce, 125), 125,
 		}},
-		{"ill", ill, archive, result{"", "bottle-guest: 127.0.0.1:" + ill + " answered \"HTTP/1.1 503 Service Unavailable\"\n", 125}},
+		{"ill", ill, slices.Concat(probes, archive), result{"", "bottle-guest: 127.0.0.1:" + ill + " answered \"HTTP/1.1 503 Service Unavailable\"\n", 125}},
+		{"no probes", well, archive, result{"", "bottle-guest: reading probes: invalid character 'b' looking for beginning of value\n", 125}},
 		{"no nonce", "", archive, result{"", "bottle-guest: nonce \"\": want 16 digits from 0-9a-f\n" + usage, 2}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -100,32 +105,12 @@ func TestProvision(t *testing.T) {
 	}
 }
 
-// Without a proof nothing is read: the host sees who takes its bytes.
-func TestProvisionReadsNothingBeforeTheProof(t *testing.T) {
+func TestProbe(t *testing.T) {
 	t.Parallel()
-	ill := daemon(t, "503 Service Unavailable")
-	archive := bytes.NewReader(oneFile(t))
-	read, write, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer read.Close()
-	if _, err := archive.WriteTo(write); err != nil {
-		t.Fatal(err)
-	}
-	write.Close()
-	dir := t.TempDir()
-	err = execx.Run(t.Context(), execx.Cmd{
-		Path: self(t), Args: []string{"provision", "--nonce", nonce, ill}, Env: []string{dirVariable + "=" + dir}, Stdin: read,
-	})
-	if exit := (*execx.ExitError)(nil); !errors.As(err, &exit) || exit.Code != 125 {
-		t.Errorf("%v", err)
-	}
-	if left, err := io.ReadAll(read); err != nil || int64(len(left)) != archive.Size() {
-		t.Errorf("%d of %d bytes are left, %v", len(left), archive.Size(), err)
-	}
-	if entries, err := os.ReadDir(dir); err != nil || len(entries) > 0 {
-		t.Errorf("in the machine: %v, %v", entries, err)
+	port := daemon(t, "200 OK")
+	got := provisionRun(t, t.TempDir(), []byte("[]\n"), "probe", "--nonce", nonce, port)
+	if want := (result{guest.Proved(nonce) + "[]\n", "", 0}); got != want {
+		t.Errorf("got %+v\nwant %+v", got, want)
 	}
 }
 

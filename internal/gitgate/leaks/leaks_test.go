@@ -10,19 +10,19 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"net/url"
-	"slices"
 	"strings"
 	"testing"
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/ulikunitz/xz"
 	"go.uber.org/goleak"
+
+	"bottle.internal/internal/canary"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-const canary = "canary+Zx81/9d2f7a"
+const sample = "canary+Zx81/9d2f7a"
 
 // token is made now: this repository holds none.
 func token() string {
@@ -37,7 +37,7 @@ func token() string {
 
 func newScan(t testing.TB, unpacked int64) *Scan {
 	t.Helper()
-	scan, err := NewRules().NewScan(NewCanaries([]string{canary}), unpacked)
+	scan, err := NewRules().NewScan(canary.NewFinder([]string{sample}), unpacked)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,21 +95,21 @@ func TestBlob(t *testing.T) {
 	for _, test := range []struct{ name, data, want string }{
 		{"nothing", "hello", "<nil> <nil>"},
 		{"empty", "", "<nil> <nil>"},
-		{"clear", "a\nb " + secret, "&{github-pat 2 f} <nil>"},
-		{"allow comment", secret + " # gitleaks:allow", "&{github-pat 1 f} <nil>"},
-		{"general key", generic, "&{generic-api-key 1 f} <nil>"},
-		{"general key beside words that gitleaks lets pass", generic + " --mount=type=secret,", "&{generic-api-key 1 f} <nil>"},
-		{"percent", "x=" + percent(secret), "&{github-pat 1 f} <nil>"},
-		{"hex of base64", hex.EncodeToString([]byte(base64.StdEncoding.EncodeToString([]byte("t = " + secret)))), "&{github-pat 1 f} <nil>"},
-		{"gzip", packed(t, "gzip", secret), "&{github-pat 1 f!} <nil>"},
-		{"xz", packed(t, "xz", halves+secret), "&{github-pat 5 f!} <nil>"},
-		{"zstd", packed(t, "zstd", halves+secret), "&{github-pat 5 f!} <nil>"},
-		{"three deep", nested, "&{github-pat 1 f!in!!in} <nil>"},
+		{"clear", "a\nb " + secret, "&{github-pat 2 f } <nil>"},
+		{"allow comment", secret + " # gitleaks:allow", "&{github-pat 1 f } <nil>"},
+		{"general key", generic, "&{generic-api-key 1 f } <nil>"},
+		{"general key beside words that gitleaks lets pass", generic + " --mount=type=secret,", "&{generic-api-key 1 f } <nil>"},
+		{"percent", "x=" + percent(secret), "&{github-pat 1 f } <nil>"},
+		{"hex of base64", hex.EncodeToString([]byte(base64.StdEncoding.EncodeToString([]byte("t = " + secret)))), "&{github-pat 1 f } <nil>"},
+		{"gzip", packed(t, "gzip", secret), "&{github-pat 1 f! } <nil>"},
+		{"xz", packed(t, "xz", halves+secret), "&{github-pat 5 f! } <nil>"},
+		{"zstd", packed(t, "zstd", halves+secret), "&{github-pat 5 f! } <nil>"},
+		{"three deep", nested, "&{github-pat 1 f!in!!in } <nil>"},
 		{"too deep", packed(t, "gzip", packed(t, "gzip", nested)), "<nil> it cannot be looked into: archives inside archives, deeper than 3"},
 		{"encrypted", string(encrypted), "<nil> it cannot be looked into: an encrypted archive"},
 		{"cut off", packed(t, "gzip", strings.Repeat(secret, 9))[:30], "<nil> it cannot be looked into: unexpected EOF"},
 		{"rar", "Rar!\x1a\x07\x01\x00", "<nil> it cannot be looked into: an archive of a kind that is not supported"},
-		{"among noise", "\x00\x01\n\x02\xff" + secret + "\xfe\x00", "&{github-pat 2 f} <nil>"},
+		{"among noise", "\x00\x01\n\x02\xff" + secret + "\xfe\x00", "&{github-pat 2 f } <nil>"},
 	} {
 		found, err := scan.Blob(t.Context(), "f", []byte(test.data))
 		if got := fmt.Sprint(found, " ", err); got != test.want {
@@ -134,31 +134,28 @@ func percent(text string) string {
 	return b.String()
 }
 
+// A canary is found before gitleaks is asked, in every spelling, with its line.
 func TestCanaries(t *testing.T) {
 	t.Parallel()
-	canaries := NewCanaries([]string{canary})
-	reversed := []byte(canary)
-	slices.Reverse(reversed)
-	for _, text := range []string{
-		canary, string(reversed), hex.EncodeToString([]byte(canary)), strings.ToUpper(hex.EncodeToString([]byte(canary))),
-		url.QueryEscape(canary), percent(canary), strings.ToUpper(percent(canary)),
-	} {
-		if canaries.Find([]byte("x"+text+"y")) < 0 {
-			t.Errorf("not found: %s", text)
+	scan := newScan(t, 0)
+	for _, text := range canary.Spellings(sample) {
+		found, err := scan.Text(t.Context(), "f", []byte("one\ntwo "+text+"\n"))
+		if err != nil || found == nil || *found != (Finding{CanaryRule, 2, "f", canary.Fingerprint(sample)}) {
+			t.Errorf("%s: %+v, %v", text, found, err)
 		}
 	}
 	for before := range 6 {
 		for after := range 3 {
-			text := []byte(strings.Repeat("?", before) + canary + strings.Repeat("~", after))
+			text := []byte(strings.Repeat("?", before) + sample + strings.Repeat("~", after))
 			for _, encoding := range []*base64.Encoding{base64.StdEncoding, base64.URLEncoding, base64.RawStdEncoding, base64.RawURLEncoding} {
-				if canaries.Find([]byte(encoding.EncodeToString(text))) < 0 {
+				if found, err := scan.Text(t.Context(), "f", []byte(encoding.EncodeToString(text))); found == nil || err != nil {
 					t.Errorf("not found in base64 with %d before and %d after", before, after)
 				}
 			}
 		}
 	}
-	for _, text := range []string{"", "canary", "Y2FuYXJ5", "?????????????"} {
-		if canaries.Find([]byte(text)) >= 0 {
+	for _, text := range []string{"", "canary", "Y2FuYXJ5", "?????????????", percent("canary+Zx81")} {
+		if found, err := scan.Text(t.Context(), "f", []byte(text)); found != nil || err != nil {
 			t.Errorf("found in %q", text)
 		}
 	}
@@ -194,7 +191,7 @@ func FuzzBlob(f *testing.F) {
 	f.Add([]byte("plain\x00text"))
 	rules := NewRules()
 	f.Fuzz(func(t *testing.T, data []byte) {
-		scan, err := rules.NewScan(Canaries{}, 1<<20)
+		scan, err := rules.NewScan(nil, 1<<20)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -10,6 +10,8 @@ import (
 
 	"github.com/zricethezav/gitleaks/v8/detect"
 	"github.com/zricethezav/gitleaks/v8/sources"
+
+	"bottle.internal/internal/canary"
 )
 
 // Finding says where a secret is; never what it is.
@@ -17,6 +19,8 @@ type Finding struct {
 	Rule string
 	Line int    // from 1; 0 where lines mean nothing
 	Path string // the name that was given, and the names inside archives after "!"
+	// Fingerprint is that of a canary; "" for all else.
+	Fingerprint string
 }
 
 // CanaryRule is the rule of a canary that was found.
@@ -32,12 +36,12 @@ var ErrTooLarge = errors.New("its archives hold too much")
 // Scan looks at the objects of one push. Its methods may be called from many goroutines.
 type Scan struct {
 	rules    *compiled
-	canaries Canaries
+	canaries *canary.Finder
 	left     atomic.Int64 // bytes that archives may still give
 }
 
 // NewScan begins a scan; archives may give at most unpacked bytes together.
-func (r *Rules) NewScan(canaries Canaries, unpacked int64) (*Scan, error) {
+func (r *Rules) NewScan(canaries *canary.Finder, unpacked int64) (*Scan, error) {
 	c, err := r.compiled()
 	if err != nil {
 		return nil, err
@@ -93,8 +97,8 @@ func isEncoded(r rune) bool {
 }
 
 func (s *Scan) chunk(ctx context.Context, data []byte, path string, line int) (*Finding, error) {
-	if at := s.canaries.Find(data); at >= 0 {
-		return &Finding{CanaryRule, line + bytes.Count(data[:at], []byte("\n")), path}, nil
+	if at, fingerprint := s.canaries.At(data); at >= 0 {
+		return &Finding{CanaryRule, line + bytes.Count(data[:at], []byte("\n")), path, fingerprint}, nil
 	}
 	nuls := bytes.Count(data, []byte{0})
 	text := data
@@ -166,5 +170,5 @@ func (s *Scan) detect(ctx context.Context, text, path string, line int) (*Findin
 		return nil, nil //nolint:nilnil // nothing found and nothing wrong
 	}
 	first := findings[0]
-	return &Finding{first.RuleID, first.StartLine, path}, nil
+	return &Finding{Rule: first.RuleID, Line: first.StartLine, Path: path}, nil
 }

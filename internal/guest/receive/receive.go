@@ -35,7 +35,8 @@ type Place struct {
 	Chown func(name string, uid, gid int) error // nil but in tests, which are not root
 }
 
-// Receive does what the archive says. An error begins with the name of the step.
+// Receive does what the archive says. An error begins with the name of the step. The
+// caller's umask is 022.
 func (p Place) Receive(archive io.Reader) error {
 	entries := tar.NewReader(archive)
 	instructions, err := readInstructions(entries)

@@ -182,7 +182,7 @@ func (s *Store) make(ctx context.Context, source Source, fill func(io.Writer) (r
 	if found, ok := s.Find(source.Key); ok {
 		return found, nil
 	}
-	s.Events.Send(ctx, event.Event{Kind: event.Start, Step: "layer", Text: source.Name})
+	s.Events.Send(ctx, event.Event{Kind: event.Start, Step: "layer", Part: source.Name, Text: source.Name})
 	path := s.path(source.Key)
 	if err := errors.Join(diskcache.Sweep(path), diskcache.Sweep(path+".json")); err != nil {
 		return nil, err
@@ -199,7 +199,7 @@ func (s *Store) make(ctx context.Context, source Source, fill func(io.Writer) (r
 	if err != nil {
 		return nil, err
 	}
-	s.Events.Send(ctx, event.Event{Kind: event.Done, Step: "layer", Text: source.Name, Done: known.Size, Total: known.Size})
+	s.Events.Send(ctx, event.Event{Kind: event.Done, Step: "layer", Part: source.Name, Text: source.Name, Done: known.Size, Total: known.Size})
 	return &Layer{path: path, record: known}, nil
 }
 
@@ -212,7 +212,7 @@ func (s *Store) reporter(ctx context.Context, source Source) func(int64) error {
 	return func(done int64) error {
 		if now := time.Now(); now.Sub(last) >= 100*time.Millisecond {
 			last = now
-			s.Events.Send(ctx, event.Event{Kind: event.Progress, Step: "layer", Text: source.Name, Done: done, Total: source.Total})
+			s.Events.Send(ctx, event.Event{Kind: event.Progress, Step: "layer", Part: source.Name, Text: source.Name, Done: done, Total: source.Total})
 		}
 		return context.Cause(ctx)
 	}

@@ -76,7 +76,7 @@ func (d *Downloader) Fetch(ctx context.Context, pkg Package) (string, error) {
 	if whole(path) {
 		return path, nil
 	}
-	d.Events.Send(ctx, event.Event{Kind: event.Start, Step: "download", Text: pkg.String()})
+	d.Events.Send(ctx, event.Event{Kind: event.Start, Step: "download", Part: pkg.String(), Text: pkg.String()})
 	size, err := d.download(ctx, pkg, path+".part")
 	if err != nil {
 		return "", diskcache.Explain(err)
@@ -88,7 +88,7 @@ func (d *Downloader) Fetch(ctx context.Context, pkg Package) (string, error) {
 		_, err := io.WriteString(w, strconv.FormatInt(size, 10))
 		return err
 	})
-	d.Events.Send(ctx, event.Event{Kind: event.Done, Step: "download", Text: pkg.String(), Done: size, Total: size})
+	d.Events.Send(ctx, event.Event{Kind: event.Done, Step: "download", Part: pkg.String(), Text: pkg.String(), Done: size, Total: size})
 	return path, err
 }
 

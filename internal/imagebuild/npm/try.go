@@ -177,7 +177,7 @@ func (d *Downloader) reporter(ctx context.Context, pkg Package) func(done, total
 	return func(done, total int64) {
 		if now := time.Now(); now.Sub(last) >= 100*time.Millisecond {
 			last = now
-			d.Events.Send(ctx, event.Event{Kind: event.Progress, Step: "download", Text: pkg.String(), Done: done, Total: total})
+			d.Events.Send(ctx, event.Event{Kind: event.Progress, Step: "download", Part: pkg.String(), Text: pkg.String(), Done: done, Total: total})
 		}
 	}
 }

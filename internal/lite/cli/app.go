@@ -75,7 +75,7 @@ func (a *App) dispatch(ctx context.Context, args []string) error {
 		return a.group(ctx, rest, machineHelp, map[string]handler{
 			"create": a.create, "start": a.start, "stop": a.stop, "delete": a.delete, "rm": a.delete,
 			"status": a.status, "ls": a.list, "list": a.list, "exec": a.exec, "shell": a.shell, "sh": a.shell,
-			"cp": a.copyFile,
+			"cp": a.copyFile, "data-dir": a.dataDir,
 		})
 	case "pack":
 		return a.group(ctx, rest, packHelp, map[string]handler{"create": a.packCreate})

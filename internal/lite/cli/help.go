@@ -32,6 +32,7 @@ Commands:
   exec    Run a command in a machine
   shell   Run /bin/sh in a machine [alias: sh]
   cp      Copy a file into or out of a machine
+  data-dir  Print where a machine's disks are
 `
 
 const packHelp = `Make a .smolmachine
@@ -78,6 +79,11 @@ Usage: smolvm-lite machine delete --name <NAME> [--force]
 const statusHelp = `Show one machine
 
 Usage: smolvm-lite machine status [--name <NAME>] [--json]
+`
+
+const dataDirHelp = `Print where a machine's disks are
+
+Usage: smolvm-lite machine data-dir --name <NAME>
 `
 
 const listHelp = `List machines

@@ -156,3 +156,16 @@ func (a *App) printJSON(value any) error {
 	}
 	return a.print(string(text) + "\n")
 }
+
+func (a *App) dataDir(_ context.Context, args []string) error {
+	flags := a.flags("data-dir", dataDirHelp)
+	name := flags.name()
+	if err := flags.parse(args, 0); err != nil {
+		return err
+	}
+	_, dir, err := a.open(*name)
+	if err != nil {
+		return err
+	}
+	return a.print(string(dir) + "\n")
+}

@@ -1,7 +1,8 @@
-package manifest
+// Package nearest guesses what a misspelt word was meant to be.
+package nearest
 
-// nearest returns the known word that a misspelt one most likely means, or "".
-func nearest(word string, known []string) string {
+// Of returns the known word that a misspelt one most likely means, or "".
+func Of(word string, known []string) string {
 	if len(word) > 40 {
 		return ""
 	}

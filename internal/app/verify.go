@@ -1,0 +1,90 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"runtime"
+	"time"
+
+	"bottle.internal/internal/boundary"
+	"bottle.internal/internal/gobuild"
+	"bottle.internal/internal/launch"
+	"bottle.internal/internal/plan"
+	"bottle.internal/internal/state"
+	"bottle.internal/pkg/bundle"
+)
+
+// Receipt is what the probes of a bottle's boundary found.
+type Receipt struct {
+	Identity string    `json:"identity"`
+	Time     time.Time `json:"time"`
+	// GuestTrusted is false once an agent has run: only what the host saw counts then.
+	GuestTrusted bool              `json:"guest_trusted"`
+	VMTool       string            `json:"vm_tool"`
+	Results      []boundary.Result `json:"results"`
+}
+
+// guestPackage is the program that runs in the guest.
+const guestPackage = "./images/agent/guest"
+
+// Verify tries again whether the boundary of a running bottle holds.
+func (a *App) Verify(ctx context.Context, identity string) (Receipt, error) {
+	instance, err := a.open(identity)
+	if err != nil {
+		return Receipt{}, err
+	}
+	status, err := instance.Status()
+	if err != nil {
+		return Receipt{}, err
+	}
+	if !instance.Owned() || status.Phase != state.Running {
+		return Receipt{}, notRunning(instance, status)
+	}
+	p, err := storedPlan(instance)
+	if err != nil {
+		return Receipt{}, err
+	}
+	results, err := a.verify(ctx, p, status)
+	return Receipt{Identity: identity, Time: time.Now().UTC(), VMTool: status.VMTool, Results: results}, err
+}
+
+func (a *App) verify(ctx context.Context, p plan.Plan, status state.Status) (results []boundary.Result, err error) {
+	client, err := a.clientOf(ctx, status)
+	if err != nil {
+		return nil, err
+	}
+	program, err := a.guestProgram(ctx)
+	if err != nil {
+		return nil, err
+	}
+	engine, err := a.engine(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer engine.Close()
+	running, err := bundle.Find(ctx, engine, a.owner(), p.Identity)
+	if err != nil {
+		return nil, engineProblem(err)
+	}
+	targets, err := boundary.Open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, targets.Close()) }()
+	return launch.Verification{
+		Machine: client, Plan: p, Targets: targets, Gate: running.Gate(), Reach: running.Dial, Program: program,
+	}.Verify(ctx)
+}
+
+// guestProgram is our program for the guest, as the image gets it.
+func (a *App) guestProgram(ctx context.Context) ([]byte, error) {
+	program, err := a.programs().Build(ctx, gobuild.Target{
+		Package: guestPackage, Name: filepath.Base(guestPackage), OS: "linux", Arch: runtime.GOARCH,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return os.ReadFile(program.Path)
+}

@@ -1,0 +1,102 @@
+package launch
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"slices"
+	"strings"
+
+	"bottle.internal/internal/audit"
+	"bottle.internal/internal/boundary"
+	"bottle.internal/internal/daemons"
+	"bottle.internal/internal/event"
+	"bottle.internal/internal/guest/probe"
+	"bottle.internal/internal/plan"
+)
+
+// openTargets opens what the guest must not reach, once the bundle is there: its bridge is
+// one of the addresses, and it reaches for the guest what the firewall must refuse.
+func (b *Bottle) openTargets(ctx context.Context, undo *undo, sidecar Sidecar) error {
+	var err error
+	if b.targets, err = b.deps.Targets(ctx); err != nil {
+		return err
+	}
+	undo.push("the boundary's targets", func(context.Context) error { return b.targets.Close() })
+	b.checks = b.targets.Checks(ctx, boundaryOf(b.plan, sidecar.Gate(), sidecar.Reach))
+	for _, check := range b.checks {
+		switch {
+		case check.Via == "":
+		case check.Kind == probe.Plain && strings.HasPrefix(check.Target, "["): // the firewall names these as they came
+			b.tally.expect("http://" + check.Target + "/")
+		default:
+			b.tally.expect(check.Target)
+		}
+	}
+	return nil
+}
+
+// boundaryOf is what the checks have to know of a bottle.
+func boundaryOf(p plan.Plan, gate string, reach func(context.Context, ...string) []error) boundary.Bottle {
+	b := boundary.Bottle{Firewall: fmt.Sprintf("127.0.0.1:%d", plan.PortFirewall), Gate: gate, Reach: reach}
+	if slices.Contains(p.Daemons, daemons.Egress) {
+		b.Inside = append(b.Inside, egressInside)
+	}
+	for _, port := range p.Ports {
+		b.Sockets = append(b.Sockets, boundary.SocketName(port.Guest))
+		// The firewall could reach it, and must not lead to it.
+		b.Inside = append(b.Inside, fmt.Sprintf("127.0.0.1:%d", port.Guest))
+	}
+	for _, name := range p.Echo {
+		if !slices.ContainsFunc(p.Firewall.Hosts, func(h plan.Host) bool { return h.Host == name }) {
+			b.Unlisted = append(b.Unlisted, name+":443")
+		}
+	}
+	return b
+}
+
+// egressInside is where egress listens in the bundle.
+const egressInside = "127.0.0.2:443"
+
+// BoundaryError says which probe showed that the boundary does not hold.
+type BoundaryError struct{ Result boundary.Result }
+
+func (e *BoundaryError) Error() string {
+	r := e.Result
+	return fmt.Sprintf("the boundary does not hold: probe %q, expected %s: the guest says %q, %d connections came", r.Probe, r.Expected, shown(r.Observed), r.Hits)
+}
+
+// HintLines says where to look.
+func (e *BoundaryError) HintLines() []string { return []string{"bottle doctor"} }
+
+// judge decides whether the guest may have what the host has for it.
+func (b *Bottle) judge(ctx context.Context, said []probe.Observation) error {
+	results := boundary.Judge(b.checks, said)
+	b.results = results
+	fields, err := b.receiptFields()
+	if err != nil {
+		return err
+	}
+	b.audit(ctx, audit.Host, "receipt", fields)
+	if surprise := boundary.Surprise(results); surprise != nil {
+		return &BoundaryError{Result: *surprise}
+	}
+	b.say(ctx, event.Info, "proof", "the boundary holds: "+boundary.Count(results))
+	return nil
+}
+
+// receiptFields are the probes, and what it was that passed them.
+func (b *Bottle) receiptFields() (map[string]any, error) {
+	text, err := b.plan.JSON()
+	if err != nil {
+		return nil, err
+	}
+	return map[string]any{
+		"guest_trusted": b.kept == nil, // an earlier run could have changed it
+		"results":       b.results,
+		"vm_tool":       b.status.VMTool,
+		"plan_sha256":   fmt.Sprintf("%x", sha256.Sum256(text)),
+		"image":         b.status.ImageDigest,
+		"pack_sha256":   b.status.PackSHA256,
+	}, nil
+}

@@ -1,0 +1,64 @@
+package launch
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"bottle.internal/internal/boundary"
+	"bottle.internal/internal/guest"
+	"bottle.internal/internal/guest/probe"
+	"bottle.internal/internal/plan"
+	"bottle.internal/pkg/smolvm"
+)
+
+// Verification asks a running bottle for its boundary again.
+type Verification struct {
+	Machine Machine
+	Plan    plan.Plan
+	Targets *boundary.Targets
+	Gate    string // of the bundle, on this host
+	Reach   func(context.Context, ...string) []error
+	Program []byte // bottle-guest, for the guest
+}
+
+// maxProbeAnswer bounds what a guest can say to a probe, in bytes.
+const maxProbeAnswer = 128 << 10
+
+// Verify runs all probes and judges them. Whoever ran in the guest could have changed it:
+// what counts is what came to the host's targets.
+func (v Verification) Verify(ctx context.Context) ([]boundary.Result, error) {
+	checks := v.Targets.Checks(ctx, boundaryOf(v.Plan, v.Gate, v.Reach))
+	var probes bytes.Buffer
+	if err := probe.Write(&probes, boundary.Probes(checks)); err != nil {
+		return nil, err
+	}
+	nonce := guest.NewNonce()
+	var said limited
+	_, err := v.Machine.Exec(ctx, smolvm.ExecOptions{
+		Name: v.Plan.VM.Name, Stdin: io.MultiReader(bytes.NewReader(v.Program), &probes), Stdout: &said, Stderr: io.Discard,
+		Command: guest.FreshArgs(len(v.Program), guest.ProbeArgs(nonce, plan.PortFirewall)),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("probing %s: %w", v.Plan.Identity, err)
+	}
+	line, proved := bytes.CutPrefix(said.data, []byte(guest.Proved(nonce)))
+	if !proved {
+		return nil, fmt.Errorf("probing %s: %w", v.Plan.Identity, errors.New("the guest did not answer"))
+	}
+	observations, err := probe.Parse[probe.Observation](bytes.TrimSuffix(line, []byte{'\n'}))
+	if err != nil {
+		return nil, fmt.Errorf("probing %s: %w", v.Plan.Identity, err)
+	}
+	return boundary.Judge(checks, observations), nil
+}
+
+// limited keeps the first bytes of what a guest says.
+type limited struct{ data []byte }
+
+func (l *limited) Write(p []byte) (int, error) {
+	l.data = append(l.data, p[:min(len(p), maxProbeAnswer-len(l.data))]...)
+	return len(p), nil
+}

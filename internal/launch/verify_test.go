@@ -1,0 +1,82 @@
+package launch_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"testing"
+
+	"bottle.internal/internal/boundary"
+	"bottle.internal/internal/guest"
+	"bottle.internal/internal/launch"
+	"bottle.internal/pkg/smolvm"
+)
+
+// verifying is a running guest that is asked again.
+type verifying struct {
+	fakeMachine
+	answer func(stdin *bufio.Reader, nonce guest.Nonce) string
+}
+
+func (v verifying) Exec(_ context.Context, o smolvm.ExecOptions) (int, error) {
+	words := o.Command[4:] // size, probe, --nonce, nonce, port
+	size, err := strconv.Atoi(words[0])
+	if err != nil {
+		return -1, err
+	}
+	program := make([]byte, size)
+	if _, err := io.ReadFull(o.Stdin, program); err != nil || string(program) != "a fresh program" {
+		return -1, fmt.Errorf("the program is %q, %w", program, err)
+	}
+	_, err = io.WriteString(o.Stdout, v.answer(bufio.NewReader(o.Stdin), nonceOf(o)))
+	return 0, err
+}
+
+// The guest gets a program that nobody there can have changed. Whatever it answers: the
+// host survives it, and takes nothing for an answer but the answer.
+func TestVerify(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for name, test := range map[string]struct {
+		answer func(*bufio.Reader, guest.Nonce) string
+		want   string
+	}{
+		"well": {func(stdin *bufio.Reader, nonce guest.Nonce) string {
+			text, _ := w.proof(stdin, nonce)
+			return text
+		}, "holds"},
+		"nothing":         {func(*bufio.Reader, guest.Nonce) string { return "" }, "probing demo-aaaaa: the guest did not answer"},
+		"a foreign nonce": {func(*bufio.Reader, guest.Nonce) string { return guest.Proved("0123456789abcdef") + "[]\n" }, "probing demo-aaaaa: the guest did not answer"},
+		"no JSON": {func(_ *bufio.Reader, n guest.Nonce) string { return guest.Proved(n) + "\x1b[2J\n" },
+			`probing demo-aaaaa: reading probes: invalid character '\x1b' looking for beginning of value`},
+		"a flood": {func(_ *bufio.Reader, n guest.Nonce) string {
+			return guest.Proved(n) + strings.Repeat("x", 1<<20)
+		}, "probing demo-aaaaa: reading probes: invalid character 'x' looking for beginning of value"},
+		"no probe answered": {func(_ *bufio.Reader, n guest.Nonce) string { return guest.Proved(n) + "[]\n" }, `fails at "firewall"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			targets, err := boundary.Open(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer targets.Close()
+			results, err := launch.Verification{
+				Machine: verifying{fakeMachine{w}, test.answer}, Plan: w.plan, Targets: targets, Program: []byte("a fresh program"),
+				Reach: func(_ context.Context, list ...string) []error { return make([]error, len(list)) },
+			}.Verify(t.Context())
+			got := "holds"
+			if surprise := boundary.Surprise(results); surprise != nil {
+				got = fmt.Sprintf("fails at %q", surprise.Probe)
+			}
+			if err != nil {
+				got = err.Error()
+			}
+			if got != test.want {
+				t.Errorf("Verify: %s, want %s", got, test.want)
+			}
+		})
+	}
+}
