@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"strings"
 
 	"bottle.internal/internal/launch"
 	"bottle.internal/internal/plan"
@@ -65,14 +66,17 @@ func (a *App) PlanResume(ctx context.Context, request ResumeRequest) (Resumption
 	return resumption, sameMachine(old, p)
 }
 
-// changes says what differs between the plan that a bottle ran by and the new one: a line
-// for each, and a mark on what the agent gains.
+// changes says what differs between the plan that a bottle ran by and the new one.
 func changes(old, now plan.Plan) []string {
-	diff := plan.Diff(old, now)
-	if diff.Empty() {
+	changed := plan.Diff(old, now)
+	if changed.Empty() {
 		return nil
 	}
-	return append([]string{"the plan has changed since:"}, lines(diff.Text())...)
+	note := "the plan has changed since:"
+	if changed.Widens() {
+		note = "the plan has changed since; lines with ! let the agent do more:"
+	}
+	return append([]string{note}, strings.Split(strings.TrimRight(changed.Text(), "\n"), "\n")...)
 }
 
 // sameMachine refuses what a machine that exists cannot become.

@@ -278,7 +278,7 @@ func TestCutByAToolCall(t *testing.T) {
 	if _, err := w.spec.Answer(t.Context(), control.Question{Daemon: "supervise", Kind: ask.Kind, Body: body}); err == nil {
 		t.Error("it was answered")
 	}
-	if len(w.sockets()) != 0 || !slices.Contains(w.audited, "supervise canary") || !slices.Contains(w.audited, "host cut-off") {
+	if len(w.sockets()) != 0 || !slices.Contains(w.audited, "host canary") || !slices.Contains(w.audited, "host cut-off") {
 		t.Errorf("sockets %q, audited %q", w.sockets(), w.audited)
 	}
 	if !strings.Contains(b.Receipt(), "  ALARM    canary seen by supervise  once: in the arguments of a tool\n") {

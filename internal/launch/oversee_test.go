@@ -154,6 +154,11 @@ func TestApprovalReachesTheBundle(t *testing.T) {
 	if !strings.Contains(w.inputs["egress"]["egress.json"].Reveal(), "new.example.com") {
 		t.Error("egress does not learn of the host")
 	}
+	for _, name := range []string{proposal.EventProposal, proposal.EventDecision} { // on supervise's pipe anybody in there could say so
+		if i := slices.IndexFunc(w.records, func(r audit.Record) bool { return r.Event == name }); i < 0 || w.records[i].Source != audit.Host {
+			t.Errorf("%s is not what the host says", name)
+		}
+	}
 	if !strings.Contains(bottle.Receipt(), "  decided  egress-allow new.example.com  once: approved\n") {
 		t.Errorf("receipt\n%s", bottle.Receipt())
 	}

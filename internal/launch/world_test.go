@@ -126,6 +126,7 @@ func (w *world) deps() launch.Deps {
 		Prompt:  []byte(prompt),
 		Secrets: w.secrets,
 		Audit:   w.audit,
+		Program: func(context.Context) ([]byte, error) { return []byte("\x7fELF fresh"), nil },
 		Targets: w.targets,
 		State:   w.state,
 		Release: func() error { return w.undoStep(context.Background(), "release", "") },

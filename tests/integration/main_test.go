@@ -112,7 +112,7 @@ func newWorld() (*world, error) {
 	}
 	shared.close = append(shared.close, r.Close)
 	w := &world{Rig: r, engine: engine, manifest: filepath.Join(r.Dir, "m.toml"), probe: filepath.Join(r.Dir, "x", "probe")}
-	w.Env = rig.Set(w.Env, "BOTTLE_MANIFEST="+w.manifest, secretName+"="+secretValue)
+	w.Env = rig.Set(w.Env, "BOTTLE_MANIFEST="+w.manifest, secretName+"="+secretValue, routeTokenName+"="+routeToken)
 	if err := os.WriteFile(w.manifest, []byte(manifest), 0o600); err != nil {
 		return nil, fmt.Errorf("test: %w", err)
 	}

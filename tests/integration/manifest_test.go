@@ -6,6 +6,9 @@ package integration
 const (
 	secretName  = "BOTTLE_IT_SECRET"
 	secretValue = "zq7-it-secret-4f1e9a-visible-to-nobody"
+	// routeToken is a credential that only egress may hold.
+	routeTokenName = "BOTTLE_IT_TOKEN"
+	routeToken     = "zq7-it-token-90bd12-never-in-the-guest"
 	// testLabel is on every container that testcontainers makes for us.
 	testLabel = "bottle.test=integration"
 )
@@ -29,6 +32,13 @@ address = "private"
 [[bottles.probed.egress.routes]]
 host = "up.bottle.test:8444"
 address = "private"
+
+[[bottles.probed.egress.routes]]
+host = "routed.bottle.test"
+address = "private"
+methods = ["GET"]
+paths = ["/v1/"]
+auth = { header = "Authorization", scheme = "Bearer", token = "env:BOTTLE_IT_TOKEN" }
 
 [[bottles.probed.egress.routes]]
 host = "plain.bottle.test"
