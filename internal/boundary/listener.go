@@ -1,6 +1,7 @@
 package boundary
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -89,7 +90,7 @@ func (l *Listener) receive() {
 		if errors.Is(err, net.ErrClosed) {
 			return
 		}
-		if err == nil && l.count(string(buffer[:n]) == string(l.nonce[:])) {
+		if err == nil && l.count(bytes.Equal(buffer[:n], l.nonce[:])) {
 			_, _ = l.packets.WriteTo(l.nonce[:], from)
 		}
 	}
