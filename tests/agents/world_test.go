@@ -10,6 +10,7 @@ import (
 
 	"github.com/moby/moby/client"
 
+	"bottle.internal/internal/imagebuild/npm"
 	"bottle.internal/tests/integration/rig"
 )
 
@@ -36,6 +37,7 @@ func newWorld(t *testing.T) *world {
 	require("docker", err)
 	t.Cleanup(func() { _ = engine.Close() })
 	require("vm", rig.NeedVM())
+	require("npm", registry(t.Context()))
 	r, err := rig.New(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -47,6 +49,20 @@ func newWorld(t *testing.T) *world {
 	}
 	t.Cleanup(func() { _ = r.Reap(context.WithoutCancel(t.Context()), engine, prefix) })
 	return w
+}
+
+// registry says why no agent program can be had here.
+func registry(ctx context.Context) error {
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return err
+	}
+	settings, err := npm.Load(ctx, npm.Host{Env: os.Environ(), Dir: ".", Home: home})
+	if err != nil {
+		return err
+	}
+	_, err = settings.Registry("@anthropic-ai/claude-code-linux-x64")
+	return err
 }
 
 // succeeds runs bottle and reports whether it succeeds.
