@@ -31,6 +31,12 @@ const (
 	Uncontrolled Verdict = "uncontrolled" // it was refused, and nobody knows whether that means anything
 )
 
+// What is expected of a target.
+const (
+	Answers = "answers"
+	Blocked = "blocked"
+)
+
 // Check is a probe and what the host knows of its target.
 type Check struct {
 	probe.Probe
@@ -49,7 +55,7 @@ type Control struct {
 type Result struct {
 	Probe    string  `json:"probe"`
 	Target   string  `json:"target,omitempty"`
-	Expected string  `json:"expected"` // "answers" or "blocked"
+	Expected string  `json:"expected"` // [Answers] or [Blocked]
 	Control  string  `json:"control"`
 	Observed string  `json:"observed"` // the guest's words
 	Hits     int     `json:"hits"`     // that the host has counted
@@ -80,13 +86,13 @@ func find(said []probe.Observation, name string) *probe.Observation {
 }
 
 func judge(check Check, said *probe.Observation) Result {
-	result := Result{Probe: check.Name, Target: check.Target, Expected: "blocked", Verdict: Passed}
+	result := Result{Probe: check.Name, Target: check.Target, Expected: Blocked, Verdict: Passed}
 	result.Control = check.Control.Proof
 	if check.Control.Listener != nil {
 		result.Hits, _ = check.Control.Listener.Evidence()
 	}
 	if check.Answers {
-		result.Expected = "answers"
+		result.Expected = Answers
 	}
 	if said == nil {
 		result.Observed, result.Verdict = "no answer", Failed
@@ -106,13 +112,16 @@ func judge(check Check, said *probe.Observation) Result {
 	return result
 }
 
-// Surprise is the first result that must not be, or nil.
+// Surprise is the first result that must not be, or nil. What was reached comes before what
+// did not answer.
 func Surprise(results []Result) *Result {
-	i := slices.IndexFunc(results, func(r Result) bool { return r.Verdict == Failed })
-	if i < 0 {
-		return nil
+	for _, expected := range []string{Blocked, Answers} {
+		i := slices.IndexFunc(results, func(r Result) bool { return r.Verdict == Failed && r.Expected == expected })
+		if i >= 0 {
+			return &results[i]
+		}
 	}
-	return &results[i]
+	return nil
 }
 
 // Probes is what the guest is asked.

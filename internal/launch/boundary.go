@@ -3,6 +3,7 @@ package launch
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -58,6 +59,9 @@ func boundaryOf(p plan.Plan, gate string, reach func(context.Context, ...string)
 // egressInside is where egress listens in the bundle.
 const egressInside = "127.0.0.2:443"
 
+// errNoAnswer is no breach: what must answer did not, yet.
+var errNoAnswer = errors.New("the firewall did not answer the guest's probe")
+
 // BoundaryError says which probe showed that the boundary does not hold.
 type BoundaryError struct{ Result boundary.Result }
 
@@ -79,7 +83,10 @@ func (b *Bottle) judge(ctx context.Context, said []probe.Observation) error {
 	}
 	b.audit(ctx, audit.Host, "receipt", fields)
 	if surprise := boundary.Surprise(results); surprise != nil {
-		return &BoundaryError{Result: *surprise}
+		if broken := (&BoundaryError{Result: *surprise}); surprise.Expected == boundary.Blocked {
+			return broken
+		}
+		return errNoAnswer // it may come: the guest is asked again
 	}
 	b.say(ctx, event.Info, "proof", "the boundary holds: "+boundary.Count(results))
 	return nil

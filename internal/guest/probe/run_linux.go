@@ -16,8 +16,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// patience bounds one probe. Without a network, refusals come at once.
-const patience = 2 * time.Second
+const (
+	// patience bounds one probe. Without a network, refusals come at once.
+	patience = 2 * time.Second
+	// slow bounds one that goes through the bundle, which a busy host keeps waiting.
+	slow = 10 * time.Second
+)
 
 // Machine is where a runner looks beside the network.
 type Machine struct {
@@ -123,7 +127,7 @@ func ask(address, head string) (string, error) {
 		return "", err
 	}
 	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(patience))
+	_ = conn.SetDeadline(time.Now().Add(slow))
 	if _, err := io.WriteString(conn, head+"\r\nConnection: close\r\n\r\n"); err != nil {
 		return "", err
 	}
