@@ -57,7 +57,7 @@ func TestVerify(t *testing.T) {
 		"a flood": {func(_ *bufio.Reader, n guest.Nonce) string {
 			return guest.Proved(n) + strings.Repeat("x", 1<<20)
 		}, "probing demo-aaaaa: reading probes: invalid character 'x' looking for beginning of value"},
-		"no probe answered": {func(_ *bufio.Reader, n guest.Nonce) string { return guest.Proved(n) + "[]\n" }, `fails at "firewall"`},
+		"no probe answered": {func(_ *bufio.Reader, n guest.Nonce) string { return guest.Proved(n) + "[]\n" }, `fails at "tcp`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -72,7 +72,7 @@ func TestVerify(t *testing.T) {
 			}.Verify(t.Context())
 			got := "holds"
 			if surprise := boundary.Surprise(results); surprise != nil {
-				got = fmt.Sprintf("fails at %q", surprise.Probe)
+				got, _, _ = strings.Cut(fmt.Sprintf("fails at %q", surprise.Probe), " 127.")
 			}
 			if err != nil {
 				got = err.Error()
