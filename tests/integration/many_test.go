@@ -28,10 +28,10 @@ func manyBottles() int {
 func TestManyBottles(t *testing.T) {
 	w := setup(t)
 	count := manyBottles()
-	t.Cleanup(func() {
+	defer func() { // while the test's context lives
 		w.good(t, append([]string{"stop"}, identities(w.list(t, "it-slow"))...)...)
 		w.noneLeft(t, "it-slow")
-	})
+	}()
 	begin := time.Now()
 	var started sync.WaitGroup
 	results := make([]rig.Result, count)
