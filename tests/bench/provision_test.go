@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"strings"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -32,7 +33,8 @@ type door struct {
 func (d door) Install(ctx context.Context, archive []byte, stderr io.Writer) (int, error) {
 	args := append([]string{"machine", "exec", "--name", d.name, "-i", "--"}, guest.ProvisionArgs(guest.NewNonce(), ports.PortFirewall)...)
 	err := execx.Run(ctx, execx.Cmd{
-		Path: d.rig.VMTool, Args: args, Env: d.rig.VMEnv, Dir: d.rig.Dir, Stdin: bytes.NewReader(archive), Stdout: io.Discard, Stderr: stderr,
+		Path: d.rig.VMTool, Args: args, Env: d.rig.VMEnv, Dir: d.rig.Dir, Stdout: io.Discard, Stderr: stderr,
+		Stdin: io.MultiReader(strings.NewReader("[]\n"), bytes.NewReader(archive)), // no probes before it
 	})
 	if exit, ok := errors.AsType[*execx.ExitError](err); ok {
 		return exit.Code, nil
