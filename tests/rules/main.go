@@ -6,6 +6,9 @@
 // another file); a test must pass before it may catch anything; what does not build has
 // caught nothing; what was not run is printed as skipped, what is not built as open.
 //
+// A test that starts programs which it builds itself sees them with the rule: only what
+// runs in the test's own process is changed.
+//
 //	go run ./tests/rules              all that needs neither Docker nor a VM
 //	go run ./tests/rules -only 4,18.2 rule 4, and the second clause of rule 18
 //	go run ./tests/rules -integration everything
