@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -157,14 +156,27 @@ func (r *runner) test(ctx context.Context, c clause, binary string) (string, err
 	env, limit := r.environ, testTime
 	if c.Needs != "" {
 		limit = integrationTime
-		env = append(env[:len(env):len(env)], "BOTTLE_REQUIRE="+c.Needs)
+		env = append(env[:len(env):len(env)], "BOTTLE_REQUIRE=docker,vm")
 	}
-	var out bytes.Buffer
+	var out buffer
 	err := execx.Run(ctx, execx.Cmd{
 		Path: binary, Args: []string{"-test.v", "-test.run=" + c.pattern(), "-test.timeout=" + limit},
 		Dir: filepath.Join(r.root, filepath.FromSlash(c.Package)), Env: env, Stdout: &out, Stderr: &out,
 	})
-	return out.String(), err
+	return string(out.text), err
+}
+
+// buffer is written by two streams.
+type buffer struct {
+	mu   sync.Mutex
+	text []byte
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.text = append(b.text, p...)
+	return len(p), nil
 }
 
 // overlay writes the changed files and the list of them that -overlay takes.
