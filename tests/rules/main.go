@@ -6,8 +6,8 @@
 // another file); a test must pass before it may catch anything; what does not build has
 // caught nothing; what was not run is printed as skipped, what is not built as open.
 //
-// A test that starts programs which it builds itself sees them with the rule: only what
-// runs in the test's own process is changed.
+// It is for Linux, as the bundle's and the guest's programs are. Only what runs in the test's
+// own process is changed: programs that a test builds are not.
 //
 //	go run ./tests/rules              all that needs neither Docker nor a VM
 //	go run ./tests/rules -only 4,18.2 rule 4, and the second clause of rule 18
@@ -29,12 +29,13 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
+	err := run(ctx, os.Args[1:], os.Stdout)
+	stop()
+	if err != nil {
 		if !errors.Is(err, flag.ErrHelp) {
 			fmt.Fprintln(os.Stderr, "rules:", err)
 		}
-		os.Exit(1) //nolint:gocritic // stop has nothing left to undo
+		os.Exit(1) //nolint:forbidigo // this is main
 	}
 }
 
@@ -68,7 +69,7 @@ func choose(rules []rule, only string) ([]rule, error) {
 		return rules, nil
 	}
 	var chosen []rule
-	for _, name := range strings.Split(only, ",") {
+	for name := range strings.SplitSeq(only, ",") {
 		at := slices.IndexFunc(rules, func(r rule) bool {
 			return strconv.Itoa(r.Rule) == name || slices.ContainsFunc(r.Clause, func(c clause) bool { return c.id == name })
 		})

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -49,7 +50,7 @@ func (r *runner) all(ctx context.Context, rules []rule, parallel int, out io.Wri
 	case count[survived]+count[broken] > 0:
 		return fmt.Errorf("%d clauses are not shown by their test", count[survived]+count[broken])
 	case count[caught] == 0:
-		return fmt.Errorf("nothing was tried")
+		return errors.New("nothing was tried")
 	}
 	return nil
 }

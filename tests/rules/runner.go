@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -15,10 +16,12 @@ import (
 	"bottle.internal/internal/execx"
 )
 
-// What ends a test that hangs without its rule.
+// A test that hangs without its rule is ended: after a multiple of what it took with it, so
+// that a busy machine is not taken for a hanging test.
 const (
-	testTime        = "60s"
-	integrationTime = "10m"
+	firstTime = 10 * time.Minute
+	shortest  = 20 * time.Second
+	multiple  = 6
 )
 
 type verdict string
@@ -62,7 +65,8 @@ func (r *runner) attempt(ctx context.Context, c clause) outcome {
 	if c.Needs != "" && !r.integration {
 		return outcome{verdict: skipped, detail: "needs " + c.Needs + ": " + c.Test}
 	}
-	if before := r.before(ctx, c); before.verdict != "" {
+	before := r.before(ctx, c)
+	if before.verdict != "" {
 		return before
 	}
 	overlay, err := r.overlay(c)
@@ -74,7 +78,7 @@ func (r *runner) attempt(ctx context.Context, c clause) outcome {
 		return outcome{verdict: broken, detail: "without the rule it does not build: " + err.Error()}
 	}
 	defer func() { _ = os.Remove(binary) }()
-	said, err := r.test(ctx, c, binary)
+	said, err := r.test(ctx, c, binary, max(shortest, multiple*before.took))
 	exit := (*execx.ExitError)(nil)
 	failed := failedPattern.FindStringSubmatch(said)
 	switch {
@@ -103,8 +107,8 @@ func (c clause) top() string {
 	return name
 }
 
-// before runs the test with the rule, once for all clauses that share it; the zero outcome
-// says that it passes.
+// before runs the test with the rule, once for all clauses that share it; an outcome without
+// a verdict says that it passes, and how long it took.
 func (r *runner) before(ctx context.Context, c clause) outcome {
 	r.mu.Lock()
 	if r.passes == nil {
@@ -129,7 +133,8 @@ func (r *runner) passing(ctx context.Context, c clause, build func() (string, er
 	if err != nil {
 		return outcome{verdict: broken, detail: "with the rule it does not build: " + err.Error()}
 	}
-	said, err := r.test(ctx, c, binary)
+	begin := time.Now()
+	said, err := r.test(ctx, c, binary, firstTime)
 	switch {
 	case err != nil:
 		return outcome{verdict: broken, detail: c.name() + " fails with the rule: " + tail(said)}
@@ -138,7 +143,7 @@ func (r *runner) passing(ctx context.Context, c clause, build func() (string, er
 	case !strings.Contains(said, "--- PASS: "+c.top()+" "):
 		return outcome{verdict: broken, detail: "there is no test " + c.name()}
 	}
-	return outcome{}
+	return outcome{took: time.Since(begin)}
 }
 
 // build makes the package's test program.
@@ -152,15 +157,14 @@ func (r *runner) build(ctx context.Context, c clause, more ...string) (string, e
 	return binary, err
 }
 
-func (r *runner) test(ctx context.Context, c clause, binary string) (string, error) {
-	env, limit := r.environ, testTime
+func (r *runner) test(ctx context.Context, c clause, binary string, limit time.Duration) (string, error) {
+	env := r.environ
 	if c.Needs != "" {
-		limit = integrationTime
-		env = append(env[:len(env):len(env)], "BOTTLE_REQUIRE=docker,vm")
+		env = append(slices.Clone(env), "BOTTLE_REQUIRE=docker,vm")
 	}
 	var out buffer
 	err := execx.Run(ctx, execx.Cmd{
-		Path: binary, Args: []string{"-test.v", "-test.run=" + c.pattern(), "-test.timeout=" + limit},
+		Path: binary, Args: []string{"-test.v", "-test.run=" + c.pattern(), "-test.timeout=" + limit.String()},
 		Dir: filepath.Join(r.root, filepath.FromSlash(c.Package)), Env: env, Stdout: &out, Stderr: &out,
 	})
 	return string(out.text), err
