@@ -11,7 +11,6 @@ import (
 
 	"bottle.internal/internal/launch"
 	"bottle.internal/internal/leakcheck"
-	"bottle.internal/internal/names"
 	"bottle.internal/internal/plan"
 	"bottle.internal/internal/state"
 	"bottle.internal/internal/token"
@@ -135,7 +134,7 @@ func guestLeaks(ctx context.Context, client *smolvm.Client, status state.Status,
 
 // hostLeaks looks at what we keep on this host ourselves.
 func (a *App) hostLeaks(instance *state.Instance, status state.Status, search *leakcheck.Search) []leakcheck.Result {
-	log := filepath.Join(a.state.Dir(), state.AuditLog(names.Identity(instance.ID)))
+	log := filepath.Join(a.state.Dir(), state.AuditLog(instance.ID))
 	results := []leakcheck.Result{
 		search.Files("the instance directory ("+instance.Dir()+")", instance.Dir(), string(instance.ID), maxLeakBytes),
 		search.Files("the audit log", log, string(instance.ID), maxLeakBytes),

@@ -1,7 +1,6 @@
 package app
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -29,6 +28,8 @@ type PlanRequest struct {
 	TrustCwd bool           // agents from ./bottle.toml are wanted
 	Asks     bool           // a person will be asked for a yes
 	Identity names.Identity // of a bottle that exists; empty: a new one
+	Terminal bool           // the agent gets a terminal
+	Prompt   plan.PromptMode
 	// Workspace is what is copied in; nil: nothing.
 	Workspace *WorkspaceRequest
 }
@@ -39,7 +40,10 @@ func (a *App) Plan(ctx context.Context, request PlanRequest) (plan.Plan, error) 
 	if err != nil {
 		return plan.Plan{}, err
 	}
-	want := plan.Request{Agent: request.Agent, Identity: request.Identity, CwdTrusted: request.TrustCwd, Asks: request.Asks}
+	want := plan.Request{
+		Agent: request.Agent, Identity: request.Identity, CwdTrusted: request.TrustCwd, Asks: request.Asks,
+		Terminal: request.Terminal, PromptMode: request.Prompt,
+	}
 	if _, known := set.Agents[request.Agent]; !known {
 		// Resolve has the message for it; nothing needs to be looked up.
 		return plan.Resolve(set, want, plan.Facts{})
@@ -64,10 +68,7 @@ func (a *App) Plan(ctx context.Context, request PlanRequest) (plan.Plan, error) 
 
 // manifest reads the user's manifest and the working directory's.
 func (a *App) manifest() (*manifest.Set, error) {
-	user := cmp.Or(a.config.Manifest, a.config.getenv("BOTTLE_MANIFEST"), filepath.Join(a.dirs.config, ManifestName))
-	if !filepath.IsAbs(user) {
-		user = filepath.Join(a.config.Dir, user)
-	}
+	user := a.ManifestPath()
 	var sources manifest.Sources
 	var err error
 	if sources.User, err = manifest.Read(user); err != nil {

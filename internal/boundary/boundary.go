@@ -85,16 +85,16 @@ func judge(check Check, said *probe.Observation) Result {
 	if check.Control.Listener != nil {
 		result.Hits, _ = check.Control.Listener.Evidence()
 	}
-	switch {
-	case said == nil:
-		result.Observed, result.Verdict = "no answer", Failed
-	default:
-		result.Observed = said.Saw[:min(len(said.Saw), probe.MaxSaw)]
-	}
-	switch {
-	case said == nil:
-	case check.Answers:
+	if check.Answers {
 		result.Expected = "answers"
+	}
+	if said == nil {
+		result.Observed, result.Verdict = "no answer", Failed
+		return result
+	}
+	result.Observed = said.Saw[:min(len(said.Saw), probe.MaxSaw)]
+	switch {
+	case check.Answers:
 		if !said.Reached {
 			result.Verdict = Failed
 		}
@@ -130,13 +130,13 @@ func Count(results []Result) string {
 	for _, result := range results {
 		counts[result.Verdict]++
 	}
-	text := fmt.Sprintf("%d passed", counts[Passed])
+	words := []string{fmt.Sprintf("%d passed", counts[Passed])}
 	for _, verdict := range []Verdict{Failed, Uncontrolled} {
 		if n := counts[verdict]; n > 0 {
-			text += fmt.Sprintf(", %d %s", n, verdict)
+			words = append(words, fmt.Sprintf("%d %s", n, verdict))
 		}
 	}
-	return text
+	return strings.Join(words, ", ")
 }
 
 // hostAddresses are the addresses of this host that a guest could try, loopback first. Those

@@ -98,10 +98,12 @@ type Bottle struct {
 // Addresses that no guest may reach, and that this host cannot stand in for: the gateway of
 // smolvm's own network, documentation (RFC 5737, RFC 3849), and clouds' metadata. Packets to
 // them never leave the machine: a guest has no network.
-var foreign = []string{"100.96.0.1:53", "198.51.100.1:443", "[2001:db8::1]:443", "169.254.169.254:80"}
+func foreign() []string {
+	return []string{"100.96.0.1:53", "198.51.100.1:443", "[2001:db8::1]:443", "169.254.169.254:80"}
+}
 
 // vsockPorts of the host: where VM tools and agents listen.
-var vsockPorts = []string{"2:22", "2:1024", "2:5000", "2:6000", "2:9999"}
+func vsockPorts() []string { return []string{"2:22", "2:1024", "2:5000", "2:6000", "2:9999"} }
 
 // Checks lists all that is tried for a bottle, and proves every control that there is.
 func (t *Targets) Checks(ctx context.Context, b Bottle) []Check {
@@ -132,11 +134,11 @@ func (t *Targets) direct(b Bottle) []Check {
 	if b.Gate != "" {
 		checks = append(checks, Check{Probe: probe.Probe{Name: "bundle's port", Kind: probe.TCP, Target: b.Gate}})
 	}
-	for _, address := range foreign {
+	for _, address := range foreign() {
 		checks = append(checks, uncontrolled(probe.Probe{Name: "tcp " + address, Kind: probe.TCP, Target: address}, "no target of ours"))
 	}
 	checks = append(checks, uncontrolled(probe.Probe{Name: "dns", Kind: probe.DNS, Target: "bottle.example"}, "no target of ours"))
-	for _, address := range vsockPorts {
+	for _, address := range vsockPorts() {
 		checks = append(checks, uncontrolled(probe.Probe{Name: "vsock " + address, Kind: probe.Vsock, Target: address}, "no listener of ours"))
 	}
 	return checks

@@ -1,6 +1,7 @@
 package boundary
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -14,6 +15,10 @@ import (
 
 // nonceSize is what the host's own proof says first.
 const nonceSize = 16
+
+// maxConns bounds the connections that are looked at at once; others on the network may
+// knock too. More of them wait.
+const maxConns = 64
 
 // patience bounds how long a connection may take to show the nonce.
 const patience = time.Second
@@ -63,12 +68,17 @@ func (l *Listener) Addr() string {
 }
 
 func (l *Listener) accept() {
+	slots := make(chan struct{}, maxConns)
 	for {
+		slots <- struct{}{}
 		conn, err := l.stream.Accept()
 		if err != nil {
 			return
 		}
-		l.served.Go(func() { l.judge(conn) })
+		l.served.Go(func() {
+			l.judge(conn)
+			<-slots
+		})
 	}
 }
 
@@ -89,7 +99,7 @@ func (l *Listener) receive() {
 		if errors.Is(err, net.ErrClosed) {
 			return
 		}
-		if err == nil && l.count(string(buffer[:n]) == string(l.nonce[:])) {
+		if err == nil && l.count(bytes.Equal(buffer[:n], l.nonce[:])) {
 			_, _ = l.packets.WriteTo(l.nonce[:], from)
 		}
 	}

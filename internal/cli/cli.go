@@ -64,18 +64,23 @@ var plainWord = regexp.MustCompile(`^[A-Za-z0-9_./:=@%+,-]+$`)
 func (s *session) again(flag string) string {
 	words := []string{"bottle"}
 	for _, word := range s.typed {
-		if !plainWord.MatchString(word) {
-			word = "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
-		}
-		words = append(words, word)
+		words = append(words, shellWord(word))
 	}
 	return strings.Join(append(words, flag), " ")
 }
 
+// shellWord is one word for a shell.
+func shellWord(word string) string {
+	if plainWord.MatchString(word) {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+}
+
 func commands() []command {
 	return []command{
-		startCommand(), attachCommand(), resumeCommand(), execCommand(), shellCommand(), listCommand(), logsCommand(), inspectCommand(), stopCommand(),
-		cleanupCommand(), copyOutCommand(), verifyCommand(), superviseCommand(), auditCommand(), planCommand(), whyCommand(),
+		initCommand(), startCommand(), attachCommand(), resumeCommand(), execCommand(), shellCommand(), listCommand(), logsCommand(), inspectCommand(),
+		stopCommand(), cleanupCommand(), copyOutCommand(), verifyCommand(), superviseCommand(), auditCommand(), planCommand(), whyCommand(),
 		imagesCommand(), baseCommand(), setupCommand(), doctorCommand(), cleanCommand(), completionCommand(), manCommand(), versionCommand(),
 	}
 }

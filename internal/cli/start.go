@@ -24,7 +24,10 @@ built or started before the answer. Without a terminal give --yes.
   bottle start demo --dry-run --format=json
   bottle start demo --yes </dev/null
   bottle start claude --copy-in . --copy-out
+  bottle start claude --prompt-mode=batch
   id=$(bottle start demo --yes --detach)
+
+In batch mode the agent works on its prompt and ends; interactive begins a session with it.
 
 It exits with the agent's exit code. If that is 0 everything is removed; after any other
 end the machine's disk is kept for "bottle resume", unless --rm is given.`,
@@ -37,6 +40,7 @@ end the machine's disk is kept for "bottle resume", unless --rm is given.`,
 			raw := rawFlag(flags)
 			detached := flags.BoolP("detach", "d", false, "return when the agent runs; its terminal: bottle attach")
 			flags.BoolVar(&request.TrustCwd, "trust-cwd", false, "allow agents from ./bottle.toml without asking")
+			mode := promptModeFlag(flags)
 			format := formatFlag(flags)
 			carried := workspaceFlags(flags)
 			return func(ctx context.Context, s *session) error {
@@ -45,13 +49,16 @@ end the machine's disk is kept for "bottle resume", unless --rm is given.`,
 				if err != nil {
 					return err
 				}
-				request.Agent = agent
+				if request.Prompt, err = promptMode(*mode); err != nil {
+					return err
+				}
 				if request.Workspace, err = carried.request(s, *yes || *dryRun); err != nil {
 					return err
 				}
 				if *detached && request.Workspace != nil && request.Workspace.CopyOut {
 					return &usageError{text: "--copy-out needs somebody who waits for the end: leave it out with --detach", hints: []string{"bottle copy-out IDENTITY"}}
 				}
+				request.Agent, request.Terminal = agent, s.interactive() || *detached
 				request.Asks = !*yes && s.interactive()
 				p, err := s.app.Plan(ctx, request)
 				if err != nil {
@@ -153,6 +160,7 @@ func planCommand() command {
   bottle plan --diff demo-x7k2p    what today's manifest would change for that bottle;
                                    a line with "!" widens what the agent can do`,
 		setup: func(flags *pflag.FlagSet) func(context.Context, *session) error {
+			mode := promptModeFlag(flags)
 			format := formatFlag(flags)
 			diff := flags.String("diff", "", "compare with the plan of the bottle `identity`; AGENT may be left out")
 			return func(ctx context.Context, s *session) error {
@@ -163,7 +171,11 @@ func planCommand() command {
 				if err != nil {
 					return err
 				}
-				p, err := s.app.Plan(ctx, app.PlanRequest{Agent: agent, Asks: true})
+				prompt, err := promptMode(*mode)
+				if err != nil {
+					return err
+				}
+				p, err := s.app.Plan(ctx, app.PlanRequest{Agent: agent, Asks: true, Terminal: true, Prompt: prompt})
 				if err != nil {
 					return err
 				}

@@ -53,6 +53,10 @@ func (r *reporter) write(value any) {
 }
 
 func (u *upstream) answer(w http.ResponseWriter, r *http.Request) {
+	if u.model != nil && r.TLS != nil && strings.EqualFold(r.TLS.ServerName, u.model.host) {
+		u.play(w, r)
+		return
+	}
 	size, err := io.Copy(io.Discard, http.MaxBytesReader(w, r.Body, maxBody))
 	said := describe(r, size)
 	said.Credential = u.credentials.compare(said.ServerName, r.Header)

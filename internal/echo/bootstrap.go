@@ -10,6 +10,7 @@ import (
 	"maps"
 	"slices"
 
+	"bottle.internal/internal/echo/model"
 	"bottle.internal/internal/secret"
 )
 
@@ -20,7 +21,14 @@ type Bootstrap struct {
 	Listen      string // such as ":443"
 	Certs       []Cert // the one that names the server is shown
 	Credentials map[string]Credential
-	Git         *Git // nil without repositories
+	Git         *Git   // nil without repositories
+	Model       *Model // nil without one
+}
+
+// Model is the name that plays a model's API. It must have a credential.
+type Model struct {
+	Host   string       `json:"host"`
+	Script model.Script `json:"script"`
 }
 
 // Cert is a certificate, PEM, and its key.
@@ -40,7 +48,7 @@ type Git struct {
 // Stdin is what [Main] reads. The keys are in it in clear, so that they have no other
 // place than the program's stdin; fmt and encoding/json keep them redacted.
 func (b Bootstrap) Stdin() ([]byte, error) {
-	wire := bootstrapWire{Listen: b.Listen, Credentials: b.Credentials, Certs: []certWire{}}
+	wire := bootstrapWire{Listen: b.Listen, Credentials: b.Credentials, Certs: []certWire{}, Model: b.Model}
 	for _, cert := range b.Certs {
 		wire.Certs = append(wire.Certs, certWire{Cert: string(cert.Cert), Key: cert.Key.Reveal()})
 	}
@@ -59,6 +67,7 @@ type bootstrapWire struct {
 	Certs       []certWire            `json:"certs"`
 	Credentials map[string]Credential `json:"credentials,omitempty"`
 	Git         *gitWire              `json:"git,omitempty"`
+	Model       *Model                `json:"model,omitempty"`
 }
 
 type certWire struct {
@@ -80,7 +89,7 @@ func parseBootstrap(stdin io.Reader) (*upstream, bootstrapWire, error) {
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&boot); err != nil {
 		// What the decoder says could quote a key.
-		return nil, boot, errors.New("reading the bootstrap: it is not one JSON value of listen, certs, credentials and git")
+		return nil, boot, errors.New("reading the bootstrap: it is not one JSON value of listen, certs, credentials, git and model")
 	}
 	if boot.Listen == "" || len(boot.Certs) == 0 {
 		return nil, boot, errors.New("reading the bootstrap: listen and certs are needed")
@@ -94,6 +103,11 @@ func parseBootstrap(stdin io.Reader) (*upstream, bootstrapWire, error) {
 	for _, host := range slices.Sorted(maps.Keys(boot.Credentials)) {
 		if err := u.credentials.add(host, boot.Credentials[host]); err != nil {
 			return nil, boot, fmt.Errorf("reading the bootstrap: credentials of %.64q: %w", host, err)
+		}
+	}
+	if boot.Model != nil {
+		if err := u.addModel(*boot.Model); err != nil {
+			return nil, boot, fmt.Errorf("reading the bootstrap: model: %w", err)
 		}
 	}
 	return u, boot, nil

@@ -45,7 +45,7 @@ func TestMainRefuses(t *testing.T) {
 	}
 	const (
 		reading = "bundle echo: reading the bootstrap: "
-		broken  = reading + "it is not one JSON value of listen, certs, credentials and git\n"
+		broken  = reading + "it is not one JSON value of listen, certs, credentials, git and model\n"
 		needed  = reading + "listen and certs are needed\n"
 		header  = reading + "credentials of \"a.test\": a header and a hex sha256 are needed\n"
 	)

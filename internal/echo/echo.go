@@ -1,6 +1,7 @@
 // Package echo is a tiny upstream for the demo and for tests, of two halves. Over HTTPS it
 // tells whoever asks what it was asked, so that a reader sees that a request arrived, and
-// as what. Over ssh it holds small git repositories.
+// as what; under one name it can play a language model. Over ssh it holds small git
+// repositories.
 //
 // It keeps these invariants:
 //   - It says names of headers, never their values. A credential that it expects is known
@@ -82,6 +83,7 @@ func run(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
 type upstream struct {
 	certs       map[string]*tls.Certificate // by server name
 	credentials credentials
+	model       *player // nil without one
 	report      *reporter
 }
 

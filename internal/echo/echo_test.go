@@ -44,11 +44,23 @@ func start(t *testing.T) *running {
 
 func startWith(t *testing.T, git *echo.Git) *running {
 	t.Helper()
+	return startBoot(t, func(boot *echo.Bootstrap) { boot.Git = git })
+}
+
+// bootstrap is one without repositories.
+func bootstrap(t *testing.T) echo.Bootstrap {
+	t.Helper()
+	boot, _ := bootstrapUnder(t)
+	return boot
+}
+
+func bootstrapUnder(t *testing.T) (echo.Bootstrap, *ca.Authority) {
+	t.Helper()
 	authority, err := ca.New("test", time.Hour, time.Now(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	boot := echo.Bootstrap{Listen: "127.0.0.1:0", Git: git, Credentials: map[string]echo.Credential{
+	boot := echo.Bootstrap{Listen: "127.0.0.1:0", Credentials: map[string]echo.Credential{
 		"api.bottle.test": echo.Expect("Authorization", secret.New("Bearer "+token)),
 	}}
 	for _, host := range []string{"echo.bottle.test", "api.bottle.test"} {
@@ -58,6 +70,13 @@ func startWith(t *testing.T, git *echo.Git) *running {
 		}
 		boot.Certs = append(boot.Certs, echo.Cert{Cert: leaf.CertPEM, Key: leaf.KeyPEM})
 	}
+	return boot, authority
+}
+
+func startBoot(t *testing.T, change func(*echo.Bootstrap)) *running {
+	t.Helper()
+	boot, authority := bootstrapUnder(t)
+	change(&boot)
 	input, err := boot.Stdin()
 	if err != nil {
 		t.Fatal(err)

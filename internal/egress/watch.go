@@ -37,7 +37,7 @@ type sighting struct {
 func (w watch) canary(rt Route, fingerprint, where string) *sighting {
 	// What a model's host is shown may be what the agent has read, and it may say it again.
 	shown := where == inBody || where == inAnswer
-	return &sighting{eventCanary, "a canary", where, fingerprint, w.cut && !(rt.Provider && shown)}
+	return &sighting{eventCanary, "a canary", where, fingerprint, w.cut && (!rt.Provider || !shown)}
 }
 
 func (w watch) stray(rt Route, where string) *sighting {
@@ -71,7 +71,7 @@ func (w watch) head(rt Route, target string, header http.Header) (worst *sightin
 		// Credentials are dropped, and the placeholder belongs there; a canary never does.
 		dropped := rt.Auth != nil && (name == rt.Auth.Header || isCredential(name))
 		for _, value := range values {
-			if found := w.text(rt, "headers", value); found != nil && !(dropped && found.event == eventExfiltration) {
+			if found := w.text(rt, "headers", value); found != nil && (!dropped || found.event == eventCanary) {
 				see(found)
 			}
 		}

@@ -8,9 +8,8 @@ import (
 )
 
 // A push that holds a canary raises the alarm, once, beside its refusal. The name of a branch
-// is looked at before any other rule tells it.
+// is looked at before any other rule tells it. The cases share a log, in order.
 func TestAlarm(t *testing.T) {
-	t.Parallel()
 	const canary = "canary-Zx81-9d2f7a"
 	w := newWorld(t, func(_ *world, c *Config) { c.Canaries = []string{canary} })
 	w.seed()

@@ -29,7 +29,7 @@ func (b *Bottle) Run(ctx context.Context, stdio Stdio) (int, error) {
 	code, err := Exec(ctx, b.deps.Machine, b.plan.VM.Name, Command{Argv: b.plan.Command, Workdir: b.plan.Workdir}, stdio)
 	endLog()
 	b.auditExit(ctx, code, err)
-	if err == nil && b.plan.Template == demoTemplate {
+	if err == nil && b.searches() {
 		b.search = b.searchGuest(ctx)
 	}
 	return b.verdict(code, err)
@@ -104,15 +104,41 @@ func followSize(ctx context.Context, machine Machine, name, session string, size
 			case <-ctx.Done():
 				return
 			case size := <-sizes:
-				// A size that does not arrive is a cosmetic loss; the next one is tried again.
-				_, _ = machine.Exec(ctx, smolvm.ExecOptions{
-					Name: name, Command: guest.WinsizeArgs(session, uint16(size.Rows), uint16(size.Cols)),
-				})
+				resize(ctx, machine, smolvm.ExecOptions{Name: name}, sized{session, size, sizes})
 			}
 		}
 	})
 	return func() {
 		cancel()
 		wg.Wait()
+	}
+}
+
+const (
+	// The program may be only about to start when a size comes.
+	sizeTries = 20
+	sizePause = 250 * time.Millisecond
+)
+
+// sized is a size on its way to a session, unless there is a newer one.
+type sized struct {
+	session string
+	size    Size
+	newer   <-chan Size
+}
+
+// resize tries until the session takes the size. One that never does is a cosmetic loss.
+func resize(ctx context.Context, machine Machine, call smolvm.ExecOptions, s sized) {
+	for range sizeTries {
+		call.Command = guest.WinsizeArgs(s.session, uint16(s.size.Rows), uint16(s.size.Cols))
+		if code, err := machine.Exec(ctx, call); code == 0 && err == nil {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case s.size = <-s.newer:
+		case <-time.After(sizePause):
+		}
 	}
 }

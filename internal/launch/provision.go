@@ -40,7 +40,7 @@ func (b *Bottle) provision(ctx context.Context) error {
 func (b *Bottle) provisionInput(ctx context.Context) (provision.Input, error) {
 	input := provision.Input{
 		CAs:     b.trust.certs,
-		Prompt:  provision.Prompt{Path: b.plan.Prompt.Guest, Copy: b.plan.Prompt.Copy, Text: b.deps.Prompt},
+		Prompt:  provision.Prompt{Path: b.plan.Prompt.Guest, Text: b.deps.Prompt},
 		Workdir: b.plan.Workdir,
 	}
 	if b.kept != nil { // an earlier run could have changed it, and this bottle may be a newer one

@@ -10,8 +10,11 @@ import (
 	"bottle.internal/internal/secret"
 )
 
-// demoTemplate is the one whose receipt shows that no credential came into the guest.
+// demoTemplate is one whose receipt shows that no credential came into the guest.
 const demoTemplate = "demo"
+
+// searches reports whether this launch is one to try bottle with: the search is slow.
+func (b *Bottle) searches() bool { return b.plan.Template == demoTemplate || b.plan.Model != "" }
 
 // SearchScript prints what the agent could have left or seen a credential in: the
 // environment and arguments of every process, and the files of all places that programs

@@ -125,7 +125,7 @@ func (t *tally) line(line []byte) (seen []canary.Sighting) {
 	case "firewall deny":
 		if t.ours[e.target()] > 0 {
 			t.ours[e.target()]--
-			return
+			return nil
 		}
 		t.add(labelRefused, e.target(), e.Reason)
 	case "egress deny":

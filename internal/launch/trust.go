@@ -95,13 +95,18 @@ const echoListen = ":443"
 // echoBootstrap is what the echo upstream reads from its stdin. It learns of the expected
 // credentials by their hash.
 func (b *Bottle) echoBootstrap() ([]byte, error) {
-	boot := echo.Bootstrap{Listen: echoListen, Certs: b.trust.echo, Git: b.trust.git, Credentials: map[string]echo.Credential{}}
+	boot := echo.Bootstrap{Listen: echoListen, Certs: b.trust.echo, Git: b.trust.git, Credentials: map[string]echo.Credential{}, Model: modelOf(b.plan)}
 	for _, route := range b.plan.Egress {
 		if route.Auth == nil || !slices.Contains(b.plan.Echo, route.Host) {
 			continue
 		}
 		if value, ok := b.overseer.Credential(route); ok {
 			boot.Credentials[route.Host] = echo.Expect(route.Auth.Header, value)
+		}
+	}
+	if boot.Model != nil {
+		if _, known := boot.Credentials[boot.Model.Host]; !known {
+			boot.Model = nil // egress has no credential either and answers 502
 		}
 	}
 	return boot.Stdin()

@@ -50,14 +50,17 @@ func TestVerify(t *testing.T) {
 		}, "holds"},
 		"nothing":         {func(*bufio.Reader, guest.Nonce) string { return "" }, "probing demo-aaaaa: the guest did not answer"},
 		"a foreign nonce": {func(*bufio.Reader, guest.Nonce) string { return guest.Proved("0123456789abcdef") + "[]\n" }, "probing demo-aaaaa: the guest did not answer"},
-		"no JSON": {func(_ *bufio.Reader, n guest.Nonce) string { return guest.Proved(n) + "\x1b[2J\n" },
-			`probing demo-aaaaa: reading probes: invalid character '\x1b' looking for beginning of value`},
+		"no JSON": {
+			func(_ *bufio.Reader, n guest.Nonce) string { return guest.Proved(n) + "\x1b[2J\n" },
+			`probing demo-aaaaa: reading probes: invalid character '\x1b' looking for beginning of value`,
+		},
 		"a flood": {func(_ *bufio.Reader, n guest.Nonce) string {
 			return guest.Proved(n) + strings.Repeat("x", 1<<20)
 		}, "probing demo-aaaaa: reading probes: invalid character 'x' looking for beginning of value"},
 		"no probe answered": {func(_ *bufio.Reader, n guest.Nonce) string { return guest.Proved(n) + "[]\n" }, `fails at "firewall"`},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			targets, err := boundary.Open(t.Context())
 			if err != nil {
 				t.Fatal(err)

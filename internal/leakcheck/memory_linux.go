@@ -29,7 +29,7 @@ func children(pid int) []int {
 	var list []int
 	for _, file := range files {
 		text, _ := os.ReadFile(file)
-		for _, field := range strings.Fields(string(text)) {
+		for field := range strings.FieldsSeq(string(text)) {
 			if child, err := strconv.Atoi(field); err == nil {
 				list = append(list, child)
 			}

@@ -56,6 +56,7 @@ func readAgent(t *table, name string, fromCwd bool) *rawAgent {
 			t.bad("workdir", "%q must be a plain path below %s, such as %s", a.Workdir, guest.AgentHome, guest.AgentWorkdir)
 		}
 	}
+	a.BaseURL = readBaseURL(t)
 	t.done()
 	return a
 }

@@ -17,6 +17,7 @@ type rawBottle struct {
 
 	extends  string
 	extendAt place
+	modelAt  place
 	declared map[string]bool // keys that were written, so that an empty list replaces too
 	broken   bool            // it has problems of its own; checks across bottles would mislead
 }
@@ -42,6 +43,10 @@ func readBottle(t *table, name string) *rawBottle {
 	if len(b.Echo) > maxEcho {
 		t.bad("echo", "has %d names, at most %d are allowed", len(b.Echo), maxEcho)
 	}
+	if model, ok := t.text("model"); ok {
+		b.Model = strings.ToLower(model)
+	}
+	b.modelAt = t.at("model")
 	readEgress(t.table("egress"), b)
 	readGit(t.table("git"), b)
 	for key := range t.values {

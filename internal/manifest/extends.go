@@ -77,6 +77,9 @@ func merge(base Bottle, child *rawBottle) Bottle {
 	if !child.declared["echo"] {
 		merged.Echo = base.Echo
 	}
+	if !child.declared["model"] {
+		merged.Model = base.Model
+	}
 	if !child.declared["egress.routes"] {
 		merged.Routes = base.Routes
 		if len(base.Routes) > 0 {

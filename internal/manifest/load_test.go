@@ -93,7 +93,7 @@ func TestTheRepositorysOwnManifestLoads(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{"claude", "codex", "demo", "opencode", "shell"}, set.AgentNames()); diff != "" {
+	if diff := cmp.Diff([]string{"claude", "claude-try", "codex", "codex-try", "demo", "opencode", "opencode-try", "shell"}, set.AgentNames()); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -37,6 +37,7 @@ type Agent struct {
 	Prompt     string
 	PromptFile string // as written; relative to the directory of File
 	Workdir    string // absolute guest path, "" means the default
+	BaseURL    string // of the model's API, without a slash at the end; "" means the provider's own
 	File       string // the manifest that defines it
 	FromCwd    bool   // it came with the working directory, so it is not trusted
 
@@ -52,6 +53,7 @@ type Bottle struct {
 	AllowCwdAgents bool
 	OnCanary       string // "", "cut" or "warn"; "" was not set
 	Echo           []string
+	Model          string // the echo name that plays a model's API; "" means none
 	Routes         []Route
 	Remotes        []Remote
 	GitUser        *GitUser

@@ -75,7 +75,7 @@ func readError(path string, err error) error {
 	case errors.Is(err, fs.ErrNotExist):
 		result.Problem = "there is no such file"
 		result.hints = []string{
-			"write one (docs/manifest.md shows every field), or name another: --manifest FILE",
+			"bottle init --template claude writes one; docs/manifest.md shows every field; or name another: --manifest FILE",
 		}
 	case errors.Is(err, fs.ErrPermission):
 		result.Problem = "permission denied"

@@ -31,9 +31,9 @@ func TestRead(t *testing.T) {
 	for _, test := range []struct{ path, want, hint string }{
 		{write("ok", manifest.MaxSize, 0o600), "", ""},
 		{dir, "it is a directory, not a file", "name the file in it: --manifest DIR/bottle.toml"},
-		{filepath.Join(dir, "none"), "there is no such file", "write one (docs/manifest.md shows every field), or name another: --manifest FILE"},
+		{filepath.Join(dir, "none"), "there is no such file", "bottle init --template claude writes one; docs/manifest.md shows every field; or name another: --manifest FILE"},
 		{filepath.Join(dir, "ok", "x"), "not a directory", ""},
-		{filepath.Join(dir, "a\x1b[2J"), "there is no such file", "write one (docs/manifest.md shows every field), or name another: --manifest FILE"},
+		{filepath.Join(dir, "a\x1b[2J"), "there is no such file", "bottle init --template claude writes one; docs/manifest.md shows every field; or name another: --manifest FILE"},
 		{write("big", manifest.MaxSize+1, 0o600), "it is larger than 1 MiB", `move long prompts into files of their own (prompt_file = "...")`},
 		{pipe, "it is not a regular file", "name a plain file: --manifest FILE"},
 		{write("secret", 1, 0), "permission denied", "make it readable for you: chmod u+r DIR/secret"},

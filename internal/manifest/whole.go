@@ -28,6 +28,7 @@ func checkBottle(raw *rawBottle, b Bottle) {
 	for _, remote := range b.Remotes {
 		checkEchoRemote(raw, b, remote)
 	}
+	checkModel(raw, b)
 	if user := b.GitUser; user != nil && (user.Name == "" || user.Email == "") {
 		at := raw.at
 		at.field = joinField(at.field, "git") + ".user"

@@ -274,6 +274,7 @@ func (d *differ) switches(before, after Plan) {
 	}
 	d.value(effect, "on_canary", cmp.Or(before.OnCanary, "cut"), cmp.Or(after.OnCanary, "cut"), after.At["on_canary"])
 	d.set(Differs, "echo names", before.Echo, after.Echo, has, after.At["echo"])
+	d.value(Differs, "played model", cmp.Or(before.Model, "none"), cmp.Or(after.Model, "none"), "")
 	d.set(Widens, "approved by the demo itself", before.DemoApproves, after.DemoApproves, has, "")
 	// Each engine scans what the other does not.
 	d.value(Widens, "firewall engine", before.Firewall.Engine, after.Firewall.Engine, "")

@@ -68,18 +68,18 @@ type difference struct {
 const (
 	github = "host api.github.com:443 "
 	claude = "host api.anthropic.com:443 "
-	line19 = " (bottle.toml:19)\n"
-	line29 = " (bottle.toml:29)\n"
-	line62 = " (bottle.toml:62)\n"
-	line90 = " (bottle.toml:90)\n"
+	line19 = " (bottle.toml:20)\n"
+	line29 = " (bottle.toml:30)\n"
+	line62 = " (bottle.toml:63)\n"
+	line90 = " (bottle.toml:91)\n"
 )
 
 // ignored are the fields that are no difference, and why.
 func ignored() map[string]string {
 	const copied = "what was copied in at the start is not of the manifest"
 	list := map[string]string{
-		"Prompt.Guest": "where the prompt goes is the template's", "Prompt.Copy": "where the prompt goes is the template's",
-		"VM.Name": "it follows from the identity", "VM.Note": "it follows from the tool",
+		"Prompt.Guest": "where the prompt goes is the template's",
+		"VM.Name":      "it follows from the identity", "VM.Note": "it follows from the tool",
 		"Daemons": "they follow from routes, remotes and supervise", "Ports[].Daemon": "as the daemons", "Ports[].Guest": "as the daemons",
 		"Egress[].EchoCA": "it follows from the echo names", "Git.Remotes[].Echo": "it follows from the echo names",
 		"Manifest.At": "a place", "Env[].At": "a place", "Firewall.Hosts[].At": "a place", "Egress[].At": "a place",
@@ -128,8 +128,8 @@ func agentDifferences() map[string]difference {
 		},
 		"Files[].Text": {func(p *plan.Plan) { p.Files[0].Text = "x" }, "  changes  settings file /home/agent/.claude.json: a text -> another text\n", "c"},
 		"Env[].Name": {
-			func(p *plan.Plan) { p.Env[0].Name = "X" },
-			"  narrows  env ASK: asked at the start (ASK), visible to the agent -> none\n! widens   env X: none -> asked at the start (ASK), visible to the agent (bottle.toml:11)\n", "wn",
+			func(p *plan.Plan) { envOf(p, "ASK").Name = "X" },
+			"  narrows  env ASK: asked at the start (ASK), visible to the agent -> none\n! widens   env X: none -> asked at the start (ASK), visible to the agent (bottle.toml:12)\n", "wn",
 		},
 		"Env[].Source": {
 			func(p *plan.Plan) { envOf(p, "TZ").Source = "host" },
@@ -137,8 +137,8 @@ func agentDifferences() map[string]difference {
 		},
 		"Env[].From": {
 			func(p *plan.Plan) { envOf(p, "ORG").From, envOf(p, "ASK").From = "X", "really?" },
-			"  changes  env ASK: asked at the start (ASK), visible to the agent -> asked at the start (really?), visible to the agent (bottle.toml:11)\n" +
-				"! widens   env ORG: the host's ORG, visible to the agent -> the host's X, visible to the agent (bottle.toml:11)\n", "cw",
+			"  changes  env ASK: asked at the start (ASK), visible to the agent -> asked at the start (really?), visible to the agent (bottle.toml:12)\n" +
+				"! widens   env ORG: the host's ORG, visible to the agent -> the host's X, visible to the agent (bottle.toml:12)\n", "cw",
 		},
 		"Env[].Value": {
 			func(p *plan.Plan) { envOf(p, "TZ").Value, envOf(p, "HTTP_PROXY").Value = "CET", "x" },
@@ -149,10 +149,11 @@ func agentDifferences() map[string]difference {
 		"Image.Tools":  {func(p *plan.Plan) { p.Image.Tools = nil }, "  changes  image tools: claude -> none\n", "c"},
 		"VM.Tool":      {func(p *plan.Plan) { p.VM.Tool = "smolvm" }, "  narrows  vm tool: smolvm-lite -> smolvm\n", "w"},
 		"VM.Version":   {func(p *plan.Plan) { p.VM.Version = "2" }, "  changes  vm tool's version: 1.9.3 -> 2\n", "c"},
-		"VM.CPUs":      {func(p *plan.Plan) { p.VM.CPUs = 1 }, "  changes  cpus: 4 -> 1 (bottle.toml:15)\n", "c"},
-		"VM.MemoryMiB": {func(p *plan.Plan) { p.VM.MemoryMiB = 512 }, "  changes  memory: 4096 MiB -> 512 MiB (bottle.toml:14)\n", "c"},
-		"VM.DiskGiB":   {func(p *plan.Plan) { p.VM.DiskGiB = 1 }, "  changes  disk: 20 GiB -> 1 GiB (bottle.toml:16)\n", "c"},
+		"VM.CPUs":      {func(p *plan.Plan) { p.VM.CPUs = 1 }, "  changes  cpus: 4 -> 1 (bottle.toml:16)\n", "c"},
+		"VM.MemoryMiB": {func(p *plan.Plan) { p.VM.MemoryMiB = 512 }, "  changes  memory: 4096 MiB -> 512 MiB (bottle.toml:15)\n", "c"},
+		"VM.DiskGiB":   {func(p *plan.Plan) { p.VM.DiskGiB = 1 }, "  changes  disk: 20 GiB -> 1 GiB (bottle.toml:17)\n", "c"},
 		"Supervise":    {func(p *plan.Plan) { p.Supervise = false }, "  narrows  supervise: on -> off (bottle.toml:7)\n", "w"},
+		"Model":        {func(p *plan.Plan) { p.Model = "model.bottle.test" }, "  changes  played model: api.bottle.test -> model.bottle.test\n", "c"},
 		"OnCanary":     {func(p *plan.Plan) { p.OnCanary = "warn" }, "! widens   on_canary: cut -> warn (bottle.toml:9)\n", "n"},
 		"Echo":         {func(p *plan.Plan) { p.Echo = nil }, "  changes  echo names: echo.bottle.test unlisted.bottle.test api.bottle.test -> none (bottle.toml:10)\n", "c"},
 		"DemoApproves": {func(p *plan.Plan) { p.DemoApproves = nil }, "  narrows  approved by the demo itself: new.bottle.test -> none\n", "w"},
@@ -164,36 +165,36 @@ func routeDifferences() map[string]difference {
 		"Firewall.Engine": {func(p *plan.Plan) { p.Firewall.Engine = "pipelock" }, "! widens   firewall engine: builtin -> pipelock\n", "w"},
 		"Firewall.Hosts[].Host": {
 			func(p *plan.Plan) { hostOf(p, "mirror.example.com").Host = "x.test" },
-			"  narrows  host mirror.example.com:80: [http, in clear] -> not reachable\n! widens   host x.test:80: not reachable -> [http, in clear] (bottle.toml:47)\n", "wn",
+			"  narrows  host mirror.example.com:80: [http, in clear] -> not reachable\n! widens   host x.test:80: not reachable -> [http, in clear] (bottle.toml:48)\n", "wn",
 		},
 		"Firewall.Hosts[].Port": {
 			func(p *plan.Plan) { hostOf(p, "mirror.example.com").Port = 81 },
-			"  narrows  host mirror.example.com:80: [http, in clear] -> not reachable\n! widens   host mirror.example.com:81: not reachable -> [http, in clear] (bottle.toml:47)\n", "wn",
+			"  narrows  host mirror.example.com:80: [http, in clear] -> not reachable\n! widens   host mirror.example.com:81: not reachable -> [http, in clear] (bottle.toml:48)\n", "wn",
 		},
 		"Firewall.Hosts[].Scheme": {
 			func(p *plan.Plan) { hostOf(p, "mirror.example.com").Scheme = "https" },
-			"! widens   host mirror.example.com:80 scheme: http -> https (bottle.toml:47)\n", "w",
+			"! widens   host mirror.example.com:80 scheme: http -> https (bottle.toml:48)\n", "w",
 		},
 		"Firewall.Hosts[].Private": {
 			func(p *plan.Plan) { hostOf(p, "mirror.example.com").Private = true },
-			"! widens   host mirror.example.com:80 private addresses: none -> any private address (bottle.toml:47)\n", "n",
+			"! widens   host mirror.example.com:80 private addresses: none -> any private address (bottle.toml:48)\n", "n",
 		},
 		"Firewall.Hosts[].AllowPrivate": {
 			func(p *plan.Plan) { hostOf(p, "mirror.example.com").AllowPrivate = []string{"10.0.0.0/8"} },
-			"! widens   host mirror.example.com:80 private addresses: none -> 10.0.0.0/8 (bottle.toml:47)\n", "n",
+			"! widens   host mirror.example.com:80 private addresses: none -> 10.0.0.0/8 (bottle.toml:48)\n", "n",
 		},
 		"Firewall.Hosts[].Mode": {
 			func(p *plan.Plan) { hostOf(p, "keys.example.com").Mode = "plain" },
 			"! widens   host keys.example.com:443: [auth: X-Api-Key from file:~/.config/key] [GET ALL PATHS] -> " +
-				"any method and path, unread [auth: X-Api-Key from file:~/.config/key] [GET ALL PATHS] (bottle.toml:41)\n", "w",
+				"any method and path, unread [auth: X-Api-Key from file:~/.config/key] [GET ALL PATHS] (bottle.toml:42)\n", "w",
 		},
 		"Egress[].Host": { // without its route, a host is taken for a plain one
 			func(p *plan.Plan) { routeOf(p, "files.example.com").Host = "x" },
-			"! widens   host files.example.com:8443: [private addresses: 10.1.0.0/16, fd00::/8] [GET HEAD ALL PATHS] -> [private addresses: 10.1.0.0/16, fd00::/8] (bottle.toml:36)\n", "n",
+			"! widens   host files.example.com:8443: [private addresses: 10.1.0.0/16, fd00::/8] [GET HEAD ALL PATHS] -> [private addresses: 10.1.0.0/16, fd00::/8] (bottle.toml:37)\n", "n",
 		},
 		"Egress[].Port": {
 			func(p *plan.Plan) { routeOf(p, "files.example.com").Port = 1 },
-			"! widens   host files.example.com:8443: [private addresses: 10.1.0.0/16, fd00::/8] [GET HEAD ALL PATHS] -> [private addresses: 10.1.0.0/16, fd00::/8] (bottle.toml:36)\n", "n",
+			"! widens   host files.example.com:8443: [private addresses: 10.1.0.0/16, fd00::/8] [GET HEAD ALL PATHS] -> [private addresses: 10.1.0.0/16, fd00::/8] (bottle.toml:37)\n", "n",
 		},
 		"Egress[].Methods": {func(p *plan.Plan) { routeOf(p, "api.github.com").Methods = []string{"GET"} }, "  narrows  " + github + "methods: GET POST -> GET" + line29, "w"},
 		"Egress[].Paths":   {func(p *plan.Plan) { routeOf(p, "api.github.com").Paths = []string{"/repos/"} }, "! widens   " + github + "paths: /repos/me/app -> /repos/" + line29, "n"},
@@ -274,7 +275,7 @@ func gitDifferences() map[string]difference {
 		},
 		"Git.Remotes[].Approve": {func(p *plan.Plan) { p.Git.Remotes[0].Approve = false }, "! widens   " + app + "approve: on -> off" + line62, "n"},
 		"Git.Remotes[].Protect": {func(p *plan.Plan) { p.Git.Remotes[0].Protect = nil }, "! widens   " + app + "protect: .github/** -> none" + line62, "n"},
-		"Git.User.Name":         {func(p *plan.Plan) { p.Git.User.Name = "x" }, "  changes  git user: Agent <agent@example.com> -> x <agent@example.com> (bottle.toml:86)\n", "c"},
+		"Git.User.Name":         {func(p *plan.Plan) { p.Git.User.Name = "x" }, "  changes  git user: Agent <agent@example.com> -> x <agent@example.com> (bottle.toml:87)\n", "c"},
 		"Git.User.Email":        {func(p *plan.Plan) { p.Git.User = nil }, "  changes  git user: Agent <agent@example.com> -> none\n", "c"},
 	}
 }
@@ -349,7 +350,7 @@ func TestDiffIgnores(t *testing.T) {
 	}
 	after.Manifest.At, after.At, after.Git.User.At, after.Firewall.Bottle, after.Git.Bottle = "x:1", nil, "x:1", "x", "x"
 	after.Labels, after.Warnings, after.Daemons, after.Ports = nil, []string{"x"}, nil, nil
-	after.VM.Name, after.VM.Note, after.Prompt.Guest, after.Prompt.Copy = "x", "x", "x", "x"
+	after.VM.Name, after.VM.Note, after.Prompt.Guest = "x", "x", "x"
 	for i := range after.Env {
 		after.Env[i].At = "x:1"
 	}

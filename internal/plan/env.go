@@ -22,6 +22,9 @@ func (r *resolver) env(p Plan, d demo) []Env {
 	for name, value := range r.template.env {
 		put(SourceTemplate, name, value)
 	}
+	if r.template.baseURLEnv != "" && r.agent.BaseURL != "" {
+		put(SourceTemplate, r.template.baseURLEnv, r.agent.BaseURL)
+	}
 	for _, name := range r.template.placeholders {
 		put(SourceTemplate, name, Placeholder)
 	}

@@ -32,18 +32,18 @@ func TestWhichAgent(t *testing.T) {
 	t.Parallel()
 	set := load(t, repository)
 	for _, test := range []struct{ agent, problem string }{
-		{"", "which agent? agents: claude, codex, demo, opencode, shell"},
-		{"dmeo", `there is no agent "dmeo"; agents: claude, codex, demo, opencode, shell`},
-		{"../x", `there is no agent "../x"; agents: claude, codex, demo, opencode, shell`},
-		{strings.Repeat("a", 200), `there is no agent "` + strings.Repeat("a", 200) + `"; agents: claude, codex, demo, opencode, shell`},
+		{"", "which agent? agents: claude, claude-try, codex, codex-try, demo, opencode, opencode-try, shell"},
+		{"dmeo", `there is no agent "dmeo"; agents: claude, claude-try, codex, codex-try, demo, opencode, opencode-try, shell`},
+		{"../x", `there is no agent "../x"; agents: claude, claude-try, codex, codex-try, demo, opencode, opencode-try, shell`},
+		{strings.Repeat("a", 200), `there is no agent "` + strings.Repeat("a", 200) + `"; agents: claude, claude-try, codex, codex-try, demo, opencode, opencode-try, shell`},
 	} {
 		_, err := plan.Resolve(set, plan.Request{Agent: test.agent}, plan.Facts{})
 		compare(t, test.agent, err, test.problem, "bottle start claude")
 	}
 	_, err := plan.Resolve(parse(t, ""), plan.Request{Agent: "demo"}, plan.Facts{})
-	compare(t, "no agents", err, "bottle.toml defines no agents", "docs/manifest.md shows how to write one; or name another file: --manifest FILE")
+	compare(t, "no agents", err, "bottle.toml defines no agents", "bottle init --print --template claude shows how to write one; or name another file: --manifest FILE")
 	_, err = plan.Resolve(&manifest.Set{}, plan.Request{}, plan.Facts{})
-	compare(t, "no manifest", err, "the manifest defines no agents", "docs/manifest.md shows how to write one; or name another file: --manifest FILE")
+	compare(t, "no manifest", err, "the manifest defines no agents", "bottle init --print --template claude shows how to write one; or name another file: --manifest FILE")
 }
 
 func TestIdentity(t *testing.T) {

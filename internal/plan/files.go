@@ -52,6 +52,18 @@ func promptOf(a manifest.Agent) Prompt {
 	return Prompt{}
 }
 
+// files are the template's settings, for this bottle.
+func (r *resolver) files(p Plan) []File {
+	if r.template.files == nil {
+		return []File{}
+	}
+	s := settings{workdir: p.Workdir, baseURL: r.agent.BaseURL}
+	if p.Supervise {
+		s.mcp = fmt.Sprintf("http://127.0.0.1:%d/mcp", PortSupervise)
+	}
+	return r.template.files(s)
+}
+
 func (r *resolver) checkTrust() {
 	if r.agent.FromCwd && !r.request.CwdTrusted && !r.request.Asks {
 		r.err.add(fmt.Sprintf("agent %s comes from %s, which is not your own manifest, and nobody is asked", r.agent.Name, r.agent.File),

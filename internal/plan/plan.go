@@ -69,6 +69,8 @@ type Plan struct {
 	Supervise bool     `json:"supervise"`
 	OnCanary  string   `json:"on_canary,omitempty"` // CanaryCut, also when it is "", or CanaryWarn
 	Echo      []string `json:"echo"`
+	// Model is the echo name that plays a model's API from a script; "" means none.
+	Model string `json:"model,omitempty"`
 	// DemoApproves lists the hosts whose request the demo approves by itself, in place of
 	// the human. Only template demo has any, and only echo names.
 	DemoApproves []string `json:"demo_approves,omitempty"`
@@ -93,7 +95,6 @@ type Prompt struct {
 	File  string `json:"file,omitempty"`  // on the host, may begin with ~/
 	Root  string `json:"root,omitempty"`  // directory that File may not lead out of
 	Guest string `json:"guest,omitempty"` // where it goes
-	Copy  string `json:"copy,omitempty"`  // second place, where the agent looks by itself
 }
 
 // Skill is a directory that is copied into the guest.

@@ -42,7 +42,7 @@ func parse(t testing.TB, text string) *manifest.Set {
 }
 
 func ask(agent string) plan.Request {
-	return plan.Request{Agent: agent, Identity: names.Identity(agent + "-x7k2p"), Asks: true}
+	return plan.Request{Agent: agent, Identity: names.Identity(agent + "-x7k2p"), Asks: true, Terminal: true}
 }
 
 // facts are those of a host that has everything that the agent needs.
@@ -226,7 +226,7 @@ func FuzzResolve(f *testing.F) {
 		}
 		f.Add(data)
 	}
-	labels := []string{"agent", "identity", "bottle", "command", "workdir", "prompt", "skills", "env", "git", "egress", "supervise", "demo", "canary", "firewall", "vm", "warning", "not", ""}
+	labels := []string{"agent", "identity", "bottle", "command", "workdir", "prompt", "skills", "env", "git", "egress", "supervise", "model", "demo", "canary", "firewall", "vm", "warning", "not", ""}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		set, err := manifest.Load(manifest.Sources{User: manifest.Source{Path: "bottle.toml", Data: data}})
 		if err != nil {

@@ -31,6 +31,9 @@ func (p Plan) Preflight() string {
 	if p.Supervise {
 		t.add("supervise", "on: the agent may ask you for more")
 	}
+	if p.Model != "" {
+		t.add("model", p.Model+" plays a model from a script; no model is asked")
+	}
 	for _, host := range p.DemoApproves {
 		t.add("demo", fmt.Sprintf("approves the agent's request for %s, as you would with: bottle supervise approve ID", host))
 	}

@@ -14,6 +14,8 @@ type Request struct {
 	Identity   names.Identity // drawn before, so that resume keeps it
 	CwdTrusted bool           // --trust-cwd
 	Asks       bool           // the operator will be asked for a yes
+	Terminal   bool           // the agent gets a terminal
+	PromptMode PromptMode
 }
 
 // Facts is what Resolve has to know about the host. Values of variables and contents

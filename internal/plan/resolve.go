@@ -18,6 +18,7 @@ func Resolve(set *manifest.Set, request Request, facts Facts) (Plan, error) {
 		return Plan{}, err
 	}
 	r := resolver{agent: agent, bottle: set.Bottles[agent.Bottle], template: templateOf(agent.Template), request: request, facts: facts}
+	r.template.placeholders = r.placeholders()
 	r.checkTrust()
 	if !facts.Unseen {
 		r.checkTools()
@@ -51,7 +52,7 @@ func findAgent(set *manifest.Set, request Request) (manifest.Agent, error) {
 	if len(known) == 0 {
 		return manifest.Agent{}, &Error{
 			Problems: []string{fmt.Sprintf("%s defines no agents", cmp.Or(set.UserPath, "the manifest"))},
-			Hints:    []string{"docs/manifest.md shows how to write one; or name another file: --manifest FILE"},
+			Hints:    []string{"bottle init --print --template claude shows how to write one; or name another file: --manifest FILE"},
 		}
 	}
 	agent, ok := set.Agents[request.Agent]
@@ -94,16 +95,15 @@ func (r *resolver) plan() Plan {
 		Supervise: r.bottle.Supervise,
 		OnCanary:  cmp.Or(r.bottle.OnCanary, CanaryCut),
 		Echo:      listed(r.bottle.Echo),
+		Model:     r.bottle.Model,
 		At:        r.places(),
 		Labels:    map[string]string{"bottle.identity": id, "bottle.agent": r.agent.Name},
 		Warnings:  []string{},
 	}
 	p.Command = r.command(p.Prompt)
-	p.Files = r.template.filesFor(p.Workdir)
-	if p.Prompt.Guest != "" {
-		p.Prompt.Copy = r.template.promptCopy
-	}
+	p.Files = r.files(p)
 	r.routes(&p)
+	r.checkBaseURL(p)
 	r.daemons(&p)
 	d := demoOf(p)
 	p.DemoApproves = d.fresh
@@ -127,18 +127,6 @@ func (r *resolver) places() map[string]string {
 
 // listed is a copy that prints as [] when it is empty.
 func listed(list []string) []string { return append([]string{}, list...) }
-
-// command is the manifest's command as it is, or the template's with its prompt flag.
-func (r *resolver) command(prompt Prompt) []string {
-	if len(r.agent.Command) > 0 {
-		return slices.Clone(r.agent.Command)
-	}
-	command := slices.Clone(r.template.command)
-	if prompt.Guest != "" {
-		command = append(command, r.template.promptArgs...)
-	}
-	return command
-}
 
 // routes sorts the hosts of the bottle into the firewall's list and egress's.
 func (r *resolver) routes(p *Plan) {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strconv"
 
 	"bottle.internal/internal/guest"
 	"bottle.internal/internal/guest/probe"
@@ -14,8 +15,7 @@ import (
 
 // bottleGuest plays the program that runs in every machine: it has a way out, takes what it
 // is sent, and runs commands as the fake does.
-func (t *fakeTool) bottleGuest(line parsed) error {
-	args := line.rest[1:]
+func (t *fakeTool) bottleGuest(line parsed, args []string, stdin *bufio.Reader) error {
 	at := slices.Index(args, "--nonce")
 	if at < 0 || at+1 >= len(args) {
 		return nil // a terminal's size
@@ -24,7 +24,6 @@ func (t *fakeTool) bottleGuest(line parsed) error {
 	code := 0
 	switch args[0] {
 	case "provision":
-		stdin := bufio.NewReader(os.Stdin)
 		if err := proveBoundary(stdin, nonce); err != nil {
 			return err
 		}
@@ -42,6 +41,24 @@ func (t *fakeTool) bottleGuest(line parsed) error {
 	}
 	_, err := fmt.Fprint(os.Stderr, guest.Frame(nonce, code))
 	return err
+}
+
+// freshGuest recognises a call by which a program that is sent takes bottle-guest's place. It
+// must never run: the fake's programs run on the host.
+func (t *fakeTool) freshGuest(line parsed) (done bool, err error) {
+	script := guest.FreshArgs(0, []string{guest.Program})[2]
+	if len(line.rest) < 6 || line.rest[2] != script {
+		return false, nil
+	}
+	size, err := strconv.ParseInt(line.rest[4], 10, 64)
+	if err != nil {
+		return true, err
+	}
+	stdin := bufio.NewReader(os.Stdin)
+	if _, err := io.CopyN(io.Discard, stdin, size); err != nil {
+		return true, err
+	}
+	return true, t.bottleGuest(line, line.rest[5:], stdin)
 }
 
 // proveBoundary says what a guest without another way out says of its probes.

@@ -1,6 +1,7 @@
 package smolvmtest
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -36,7 +37,10 @@ func (t *fakeTool) exec(line parsed) error {
 		return exitCode(2)
 	}
 	if line.rest[0] == guest.Program {
-		return t.bottleGuest(line)
+		return t.bottleGuest(line, line.rest[1:], bufio.NewReader(os.Stdin))
+	}
+	if done, err := t.freshGuest(line); done {
+		return err
 	}
 	program := findProgram(line.rest[0])
 	if program == "" {

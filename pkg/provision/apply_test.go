@@ -64,7 +64,7 @@ func TestApplyMakesTheFiles(t *testing.T) {
 		text string
 	}{
 		"home/agent/.bottle/prompt.md":                    {0o600, "Be kind.\n"},
-		"home/agent/.codex/AGENTS.md":                     {0o600, "Be kind.\n"},
+		"home/agent/.claude.json":                         {0o600, "{}\n"},
 		"home/agent/.claude/skills/review/SKILL.md":       {0o644, "# Review\n"},
 		"home/agent/.claude/skills/review/scripts/run.sh": {0o755, "#!/bin/sh\n"},
 		"run/bottle/env":                                  {0o600, "{\"DB_PASSWORD\":\"hunter2 <&>\",\"TZ\":\"UTC\"}\n"},

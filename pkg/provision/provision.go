@@ -76,7 +76,6 @@ type Input struct {
 // Prompt is what the agent is told first. The file exists even when the text is empty.
 type Prompt struct {
 	Path string // in the guest; empty: ~/.bottle/prompt.md
-	Copy string // a second place, or empty
 	Text []byte
 }
 

@@ -27,7 +27,7 @@ func everything(t *testing.T) provision.Input {
 	}
 	return provision.Input{
 		CAs:      [][]byte{ca, ca},
-		Prompt:   provision.Prompt{Text: []byte("Be kind.\n"), Copy: "/home/agent/.codex/AGENTS.md"},
+		Prompt:   provision.Prompt{Text: []byte("Be kind.\n")},
 		Settings: []provision.Setting{{Path: "/home/agent/.claude.json", Data: []byte("{}\n")}},
 		Skills: []provision.Skill{{Name: "review", FS: fstest.MapFS{
 			"SKILL.md":       {Data: []byte("# Review\n"), Mode: 0o664},

@@ -34,9 +34,6 @@ func renderProgram(in Input) (step, error) {
 
 func renderPrompt(in Input) (step, error) {
 	s := step{files: []File{agentFile(orDefault(in.Prompt.Path, ".bottle/prompt.md"), in.Prompt.Text)}}
-	if in.Prompt.Copy != "" {
-		s.files = append(s.files, agentFile(in.Prompt.Copy, in.Prompt.Text))
-	}
 	for _, setting := range in.Settings {
 		s.files = append(s.files, agentFile(setting.Path, setting.Data))
 	}

@@ -6,11 +6,13 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"bottle.internal/internal/execx"
 	"bottle.internal/tests/integration/rig"
@@ -23,6 +25,11 @@ const manifest = `
 bottle = "small"
 template = "shell"
 command = ["true"]
+
+[agents.bench-word]
+bottle = "small"
+template = "shell"
+command = ["echo", "word"]
 
 [agents.bench-idle]
 bottle = "small"
@@ -183,6 +190,52 @@ func BenchmarkStart(b *testing.B) {
 			vm(b, r, "machine", "delete", "--name", name, "--force")
 		}),
 		goal{"ratio at most 1.25", func(ours, against float64) bool { return ours <= 1.25*against }})
+}
+
+// BenchmarkStartToEnd is a `bottle start` until its agent's only word is there, over the same
+// by hand: neither side's teardown counts.
+func BenchmarkStartToEnd(b *testing.B) {
+	r := prepared(b)
+	pack, n := artifact(b, r), 0
+	compare(b, runs(b, 7),
+		step{"bottle start, until the agent has spoken", func(b *testing.B) time.Duration {
+			return spoken(b, time.Now(), execx.Cmd{Path: r.Bottle, Args: []string{"start", "bench-word", "--yes"}, Env: r.Env, Dir: r.Dir})
+		}},
+		step{"create + start + exec, until it has spoken", func(b *testing.B) time.Duration {
+			n++
+			name := fmt.Sprintf("bottle-bench-word-%d", n)
+			begin := time.Now()
+			vm(b, r, "machine", "create", "--name", name, "--from", pack, "--cpus", "2", "--mem", "1024", "--overlay", "10")
+			vm(b, r, "machine", "start", "--name", name)
+			took := spoken(b, begin, execx.Cmd{
+				Path: r.VMTool, Args: []string{"machine", "exec", "--name", name, "-i", "--", "echo", "word"}, Env: r.VMEnv, Dir: r.Dir,
+			})
+			vm(b, r, "machine", "delete", "--name", name, "--force")
+			return took
+		}},
+		goal{"ratio at most 1.15", func(ours, against float64) bool { return ours <= 1.15*against }})
+}
+
+// spoken runs a command to its end, and says when the word came.
+func spoken(b *testing.B, begin time.Time, cmd execx.Cmd) (took time.Duration) {
+	b.Helper()
+	cmd.Stdout = writerFunc(func(p []byte) {
+		if took == 0 && strings.Contains(string(p), "word") {
+			took = time.Since(begin)
+		}
+	})
+	cmd.Stderr = io.Discard
+	if err := execx.Run(b.Context(), cmd); err != nil || took == 0 {
+		b.Fatalf("%s %s: %v, the word came after %v", cmd.Path, strings.Join(cmd.Args, " "), err, took)
+	}
+	return took
+}
+
+type writerFunc func(p []byte)
+
+func (w writerFunc) Write(p []byte) (int, error) {
+	w(p)
+	return len(p), nil
 }
 
 // BenchmarkExec is the round trip of a trivial command in a running machine.

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -69,7 +70,22 @@ func TestMain(m *testing.M) {
 		}
 	}
 	smolvmtest.Main()
-	os.Exit(m.Run())
+	unlock := lock()
+	code := m.Run()
+	unlock()
+	os.Exit(code)
+}
+
+// lock keeps two runs on one machine apart: their decoys have the same names.
+func lock() (unlock func()) {
+	file, err := os.OpenFile(filepath.Join(os.TempDir(), "bottle-crash.lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err == nil {
+		err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX)
+	}
+	if err != nil {
+		panic(err)
+	}
+	return func() { _ = file.Close() }
 }
 
 // world is a rig with a VM tool, an engine, a crashing bottle, and things that are not ours.

@@ -23,7 +23,7 @@ const teardown = 5 * time.Second
 func TestStartAgain(t *testing.T) {
 	w := setup(t)
 	theBottle(t) // the first start was the shared one
-	p, err := w.start(strings.NewReader("from stdin\n"), "start", "it-seven", "--yes")
+	p, err := w.start(strings.NewReader("from stdin\n"), "start", "it-seven", "--yes", "--rm")
 	if err != nil {
 		t.Fatal(err)
 	}

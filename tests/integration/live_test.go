@@ -58,7 +58,7 @@ func startShared(w *world) *live {
 	ctx := context.Background()
 	l.cmdlines.start()
 	var err error
-	if l.process, err = w.start(nil, "start", sharedAgent, "--yes"); err != nil {
+	if l.process, err = w.start(nil, "start", sharedAgent, "--yes", "--rm"); err != nil {
 		l.err = err
 		return l
 	}

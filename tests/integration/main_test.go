@@ -103,7 +103,7 @@ func newWorld() (*world, error) {
 		return nil, fmt.Errorf("docker: %w", err)
 	}
 	shared.close = append(shared.close, engine.Close)
-	if err := needVM(); err != nil {
+	if err := rig.NeedVM(); err != nil {
 		return nil, fmt.Errorf("vm: %w", err)
 	}
 	r, err := rig.New(ctx)

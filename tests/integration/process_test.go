@@ -143,7 +143,7 @@ func (p *process) finish() {
 // it may have left, so that one failure does not become many.
 func (w *world) launch(t *testing.T, agent string) *process {
 	t.Helper()
-	p, err := w.start(nil, "start", agent, "--yes")
+	p, err := w.start(nil, "start", agent, "--yes", "--rm")
 	if err != nil {
 		t.Fatal(err)
 	}

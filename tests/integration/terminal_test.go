@@ -23,7 +23,7 @@ func (p *process) types(t *testing.T, text string) {
 func TestStartOnATerminal(t *testing.T) {
 	w := setup(t)
 	theBottle(t)
-	p, err := w.startOnTerminal(&pty.Winsize{Rows: 31, Cols: 97}, "start", "it-tty")
+	p, err := w.startOnTerminal(&pty.Winsize{Rows: 31, Cols: 97}, "start", "it-tty", "--rm")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,7 +72,7 @@ func TestStartRefused(t *testing.T) {
 	w.endWith(t, "it-tty", p)
 	p.said(t, "? [y/N] ")
 	p.types(t, "n\n")
-	if code := p.end(t, 30*time.Second); code != 1 || !strings.Contains(p.stdout.String(), "bottle: error: not started") {
+	if code := p.end(t, 30*time.Second); code != 1 || !strings.Contains(p.stdout.String(), "bottle: error: nothing was done") {
 		t.Errorf("exit %d:\n%s", code, p)
 	}
 	w.noneLeft(t, "it-tty")

@@ -100,7 +100,7 @@ func TestWorkspace(t *testing.T) {
 	w := setup(t)
 	many := manyFiles()
 	dir := project(t, many)
-	p, err := w.start(nil, "start", "it-work", "--manifest", w.ownManifest(t), "--yes", "--copy-in", dir, "--copy-out")
+	p, err := w.start(nil, "start", "it-work", "--manifest", w.ownManifest(t), "--yes", "--rm", "--copy-in", dir, "--copy-out")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -151,7 +151,7 @@ func lines(text, prefix string) string {
 func TestCopyOutOfARunningBottle(t *testing.T) {
 	w := setup(t)
 	dir := project(t, 0)
-	p, err := w.start(nil, "start", "it-wait", "--manifest", w.ownManifest(t), "--yes", "--copy-in", dir)
+	p, err := w.start(nil, "start", "it-wait", "--manifest", w.ownManifest(t), "--yes", "--rm", "--copy-in", dir)
 	if err != nil {
 		t.Fatal(err)
 	}

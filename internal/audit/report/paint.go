@@ -51,8 +51,8 @@ func paint(r Run) picture {
 		p.Lanes = append(p.Lanes, paintLane(lane, top+laneHeight*(float64(i)+0.5)))
 	}
 	step := niceStep(r.Span)
-	for i := range r.Span/step + 1 { // a sum could overflow
-		at := i * step
+	for i := range int64(r.Span/step) + 1 { // a sum could overflow
+		at := step * time.Duration(i)
 		anchor := "middle"
 		if at == 0 {
 			anchor = "start"

@@ -2,6 +2,7 @@ package probe
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -81,15 +82,19 @@ func orError(saw string, err error) string {
 	if err == nil {
 		return saw
 	}
-	var errno unix.Errno
-	if errors.As(err, &errno) {
+	if errno, ok := errors.AsType[unix.Errno](err); ok {
 		return errno.Error()
 	}
 	return err.Error()
 }
 
+// connect dials with the patience of a probe.
+func connect(network, target string) (net.Conn, error) {
+	return (&net.Dialer{Timeout: patience}).DialContext(context.Background(), network, target)
+}
+
 func dial(target string) error {
-	conn, err := net.DialTimeout("tcp", target, patience)
+	conn, err := connect("tcp", target)
 	if err != nil {
 		return err
 	}
@@ -98,7 +103,7 @@ func dial(target string) error {
 
 // exchange sends a datagram. The system's refusal of one comes with the next call.
 func exchange(target string) error {
-	conn, err := net.DialTimeout("udp", target, patience)
+	conn, err := connect("udp", target)
 	if err != nil {
 		return err
 	}
@@ -113,7 +118,7 @@ func exchange(target string) error {
 
 // ask sends one request and returns the status and, of a refusal, its reason.
 func ask(address, head string) (string, error) {
-	conn, err := net.DialTimeout("tcp", address, patience)
+	conn, err := connect("tcp", address)
 	if err != nil {
 		return "", err
 	}
@@ -179,17 +184,20 @@ func packet() error {
 		return err
 	}
 	for _, link := range interfaces {
-		if link.Flags&net.FlagLoopback != 0 {
-			continue
+		if link.Flags&net.FlagLoopback == 0 {
+			return sendFrame(link.Index)
 		}
-		fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
-		if err != nil {
-			return err
-		}
-		defer unix.Close(fd)
-		return unix.Sendto(fd, make([]byte, 60), 0, &unix.SockaddrLinklayer{Ifindex: link.Index})
 	}
 	return errors.New("no interface but lo")
+}
+
+func sendFrame(link int) error {
+	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	return unix.Sendto(fd, make([]byte, 60), 0, &unix.SockaddrLinklayer{Ifindex: link})
 }
 
 // names lists a directory; endings keeps those with one of them.

@@ -142,10 +142,10 @@ func (w *Writer) start() {
 }
 
 func (w *Writer) connection(id int, host string, up, down int) {
-	w.Say(0.9, audit.Firewall, "allow", fmt.Sprintf(`{"event":"allow","id":%d,"method":"CONNECT","host":"%s","port":443,"rule":"route"}`, id, host))
-	w.Say(0.3, audit.Egress, "allow", fmt.Sprintf(`{"event":"allow","id":%d,"method":"POST","host":"%s","port":443,"path":"/v1/messages"}`, id, host))
-	w.Say(0.7, audit.Egress, "close", fmt.Sprintf(`{"event":"close","id":%d,"host":"%s","port":443,"status":200,"bytes_up":%d,"bytes_down":%d}`, id, host, up-100, down-100))
-	w.Say(0.1, audit.Firewall, "close", fmt.Sprintf(`{"event":"close","id":%d,"host":"%s","port":443,"status":200,"bytes_up":%d,"bytes_down":%d}`, id, host, up, down))
+	w.Say(0.9, audit.Firewall, "allow", fmt.Sprintf(`{"event":"allow","id":%d,"method":"CONNECT","host":%q,"port":443,"rule":"route"}`, id, host))
+	w.Say(0.3, audit.Egress, "allow", fmt.Sprintf(`{"event":"allow","id":%d,"method":"POST","host":%q,"port":443,"path":"/v1/messages"}`, id, host))
+	w.Say(0.7, audit.Egress, "close", fmt.Sprintf(`{"event":"close","id":%d,"host":%q,"port":443,"status":200,"bytes_up":%d,"bytes_down":%d}`, id, host, up-100, down-100))
+	w.Say(0.1, audit.Firewall, "close", fmt.Sprintf(`{"event":"close","id":%d,"host":%q,"port":443,"status":200,"bytes_up":%d,"bytes_down":%d}`, id, host, up, down))
 }
 
 func (w *Writer) traffic() {

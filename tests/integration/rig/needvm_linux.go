@@ -1,6 +1,6 @@
 //go:build integration
 
-package integration
+package rig
 
 import (
 	"os"
@@ -9,11 +9,10 @@ import (
 
 	"bottle.internal/internal/execx"
 	"bottle.internal/internal/lite/vm"
-	"bottle.internal/tests/integration/rig"
 )
 
-// needVM asks for what the stand-in needs; a named or installed VM tool is believed.
-func needVM() error {
+// NeedVM asks for what the stand-in needs; a named or installed VM tool is believed.
+func NeedVM() error {
 	if os.Getenv("BOTTLE_SMOLVM") != "" {
 		return nil
 	}
@@ -26,7 +25,7 @@ func needVM() error {
 		if err != nil {
 			return err
 		}
-		kernel = filepath.Join(rig.Dir("XDG_DATA_HOME", home, ".local/share"), "smolvm-lite", "kernel")
+		kernel = filepath.Join(Dir("XDG_DATA_HOME", home, ".local/share"), "smolvm-lite", "kernel")
 	}
 	if _, err := vm.FindKernel(kernel); err != nil {
 		return err

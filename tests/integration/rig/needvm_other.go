@@ -1,6 +1,6 @@
 //go:build integration && !linux
 
-package integration
+package rig
 
 import (
 	"os"
@@ -8,8 +8,8 @@ import (
 	"bottle.internal/internal/execx"
 )
 
-// needVM asks for a real VM tool: the stand-in runs on Linux only.
-func needVM() error {
+// NeedVM asks for a real VM tool: the stand-in runs on Linux only.
+func NeedVM() error {
 	if os.Getenv("BOTTLE_SMOLVM") != "" {
 		return nil
 	}
