@@ -83,6 +83,10 @@ func Fuzz(ctx context.Context) error {
 	return fuzzing.Run(ctx, fuzzing.Config{Dir: ".", Time: each, Environ: os.Environ(), Out: os.Stdout})
 }
 
+// Rules takes the security rules away one by one and shows which test notices; $ONLY names
+// some of them, such as 4,18.2.
+func Rules() error { return sh.RunV("go", "run", "./tests/rules", "-only", os.Getenv("ONLY")) }
+
 // Lint checks formatting and the rules of the house.
 func Lint() error {
 	return sh.RunV("go", "tool", "-modfile=tools/go.mod", "golangci-lint", "run", "./...")

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"bottle.internal/internal/daemons"
 )
 
@@ -63,5 +65,30 @@ func TestDaemonsAreWhole(t *testing.T) {
 		if d.Name == "" || d.Health == "" || len(d.Args) != 1 || d.Args[0] != d.Name || d.UID == 0 {
 			t.Errorf("daemon %+v", d)
 		}
+	}
+}
+
+// What a daemon is told stays in its memory: nobody can attach to it, and a crash writes no
+// core file.
+func TestHarden(t *testing.T) {
+	t.Parallel()
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_CORE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	if limit.Max == 0 {
+		t.Skip("core files are off for good already")
+	}
+	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{Cur: limit.Max, Max: limit.Max}); err != nil {
+		t.Fatal(err)
+	}
+	if err := harden(); err != nil {
+		t.Fatal(err)
+	}
+	if dumpable, err := unix.PrctlRetInt(unix.PR_GET_DUMPABLE, 0, 0, 0, 0); dumpable != 0 || err != nil {
+		t.Errorf("it can be dumped: %d, %v", dumpable, err)
+	}
+	if err := unix.Getrlimit(unix.RLIMIT_CORE, &limit); err != nil || limit.Cur != 0 || limit.Max != 0 {
+		t.Errorf("core files have at most %d, %d bytes, %v", limit.Cur, limit.Max, err)
 	}
 }

@@ -77,8 +77,9 @@ func TestRefreshIsShared(t *testing.T) {
 		})
 	}
 	all.Wait()
+	w.must("", "ls-remote", w.url)
 	if n := len(w.events(eventRefresh)); n != 1 {
-		t.Errorf("%d refreshes for six fetches", n)
+		t.Errorf("%d refreshes for six fetches and one after them", n)
 	}
 	mu.Lock()
 	now = now.Add(3 * time.Second)

@@ -213,6 +213,9 @@ func TestInputsReachTheirDaemonAlone(t *testing.T) {
 	r.boot(control.Bootstrap{Inputs: map[string]control.Inputs{"egress": {"TOKEN": secret.New("hunter2")}}})
 	r.logged("egress| inputs: TOKEN=hunter2")
 	r.logged("other| inputs:")
+	if strings.Contains(r.log.String(), "other| inputs: TOKEN") {
+		t.Errorf("another daemon got them:\n%s", r.log)
+	}
 	for _, e := range []control.Event{r.event(control.Started), r.event(control.Started)} {
 		environ, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pidOf(t, e)))
 		if err != nil || bytes.Contains(environ, []byte("hunter2")) {

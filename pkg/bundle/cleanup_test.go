@@ -145,4 +145,9 @@ func TestParse(t *testing.T) {
 			t.Errorf("with %q: %+v", change, got)
 		}
 	}
+	bad := maps.Clone(good)
+	bad[LabelIdentity] = "../x"
+	if got, ok := parse(bad, by, "bottle-../x"); ok {
+		t.Errorf("of no identity: %+v", got)
+	}
 }

@@ -101,6 +101,7 @@ func TestBlob(t *testing.T) {
 		{"general key beside words that gitleaks lets pass", generic + " --mount=type=secret,", "&{generic-api-key 1 f } <nil>"},
 		{"percent", "x=" + percent(secret), "&{github-pat 1 f } <nil>"},
 		{"hex of base64", hex.EncodeToString([]byte(base64.StdEncoding.EncodeToString([]byte("t = " + secret)))), "&{github-pat 1 f } <nil>"},
+		{"base64 of base64 of base64", in64(in64(in64("t = " + secret))), "&{github-pat 1 f } <nil>"},
 		{"gzip", packed(t, "gzip", secret), "&{github-pat 1 f! } <nil>"},
 		{"xz", packed(t, "xz", halves+secret), "&{github-pat 5 f! } <nil>"},
 		{"zstd", packed(t, "zstd", halves+secret), "&{github-pat 5 f! } <nil>"},
@@ -125,6 +126,8 @@ func TestBlob(t *testing.T) {
 		t.Errorf("a scan without time: %v", err)
 	}
 }
+
+func in64(text string) string { return base64.StdEncoding.EncodeToString([]byte(text)) }
 
 func percent(text string) string {
 	var b strings.Builder
