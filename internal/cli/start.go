@@ -32,51 +32,66 @@ In batch mode the agent works on its prompt and ends; interactive begins a sessi
 It exits with the agent's exit code. If that is 0 everything is removed; after any other
 end the machine's disk is kept for "bottle resume", unless --rm is given.`,
 		setup: func(flags *pflag.FlagSet) func(context.Context, *session) error {
-			var request app.PlanRequest
-			rm := flags.Bool("rm", false, "remove everything whatever the agent's end")
-			yes := flags.BoolP("yes", "y", false, "do not ask")
+			o := startOptions{raw: rawFlag(flags), mode: promptModeFlag(flags), format: formatFlag(flags), carried: workspaceFlags(flags)}
+			flags.BoolVar(&o.remove, "rm", false, "remove everything whatever the agent's end")
+			flags.BoolVarP(&o.yes, "yes", "y", false, "do not ask")
+			flags.BoolVar(&o.dryRun, "dry-run", false, "print the preflight (or the plan, as JSON) and stop")
+			flags.BoolVarP(&o.detached, "detach", "d", false, "return when the agent runs; its terminal: bottle attach")
+			flags.BoolVar(&o.trustCwd, "trust-cwd", false, "allow agents from ./bottle.toml without asking")
 			quietFlag(flags)
-			dryRun := flags.Bool("dry-run", false, "print the preflight (or the plan, as JSON) and stop")
-			raw := rawFlag(flags)
-			detached := flags.BoolP("detach", "d", false, "return when the agent runs; its terminal: bottle attach")
-			flags.BoolVar(&request.TrustCwd, "trust-cwd", false, "allow agents from ./bottle.toml without asking")
-			mode := promptModeFlag(flags)
-			format := formatFlag(flags)
-			carried := workspaceFlags(flags)
 			return func(ctx context.Context, s *session) error {
-				s.raw = *raw
-				agent, err := s.agent()
+				s.raw = *o.raw
+				request, err := o.request(s)
 				if err != nil {
 					return err
 				}
-				if request.Prompt, err = promptMode(*mode); err != nil {
-					return err
-				}
-				if request.Workspace, err = carried.request(s, *yes || *dryRun); err != nil {
-					return err
-				}
-				if *detached && request.Workspace != nil && request.Workspace.CopyOut {
-					return &usageError{text: "--copy-out needs somebody who waits for the end: leave it out with --detach", hints: []string{"bottle copy-out IDENTITY"}}
-				}
-				request.Agent, request.Terminal = agent, s.interactive() || *detached
-				request.Asks = !*yes && s.interactive()
 				p, err := s.app.Plan(ctx, request)
 				if err != nil {
 					return err
 				}
-				if *dryRun {
-					return s.printPlan(p, *format)
+				if o.dryRun {
+					return s.printPlan(p, *o.format)
 				}
-				if err := s.preflight(ctx, p, *yes); err != nil {
+				if err := s.preflight(ctx, p, o.yes); err != nil {
 					return err
 				}
-				if *detached {
-					return s.detach(ctx, app.Detached{Plan: p, Remove: *rm})
+				if o.detached {
+					return s.detach(ctx, app.Detached{Plan: p, Remove: o.remove})
 				}
-				return s.start(ctx, p, app.Ending{Rule: keepRule(*rm), Finish: s.finish(p, carried.copyOutOptions(*yes)), Holds: p.Workspace != nil})
+				return s.start(ctx, p, app.Ending{
+					Rule: keepRule(o.remove), Finish: s.finish(p, o.carried.copyOutOptions(o.yes)), Holds: p.Workspace != nil,
+				})
 			}
 		},
 	}
+}
+
+// startOptions are the flags of start.
+type startOptions struct {
+	remove, yes, dryRun, detached, trustCwd bool
+	raw                                     *bool
+	mode                                    *string
+	format                                  *format
+	carried                                 *workspaceOptions
+}
+
+// request is what the command line asks for.
+func (o *startOptions) request(s *session) (request app.PlanRequest, err error) {
+	if request.Agent, err = s.agent(); err != nil {
+		return request, err
+	}
+	if request.Prompt, err = promptMode(*o.mode); err != nil {
+		return request, err
+	}
+	if request.Workspace, err = o.carried.request(s, o.yes || o.dryRun); err != nil {
+		return request, err
+	}
+	if o.detached && request.Workspace != nil && request.Workspace.CopyOut {
+		return request, &usageError{text: "--copy-out needs somebody who waits for the end: leave it out with --detach", hints: []string{"bottle copy-out IDENTITY"}}
+	}
+	request.TrustCwd, request.Asks = o.trustCwd, !o.yes && s.interactive()
+	request.Terminal = s.interactive() || o.detached // which gives the agent one of its own
+	return request, nil
 }
 
 // agent is the only argument; none at all is answered with the agents that there are.
