@@ -206,6 +206,7 @@ func TestAttach(t *testing.T) {
 		t.Errorf("ends with %v", err)
 	}
 	b.prints("nobody looks\r\n")
+	b.noted(2) // who left learns of it before it is written down
 
 	again := b.attach(t.Context(), 31, 101, false)
 	again.sees("$ before\r\nwhile\r\nnobody looks\r\n")
@@ -231,6 +232,21 @@ func TestAttach(t *testing.T) {
 	if got := strings.Join(b.notes, "|"); got != want {
 		t.Errorf("notes %s", got)
 	}
+}
+
+// noted waits for so many notes.
+func (b *bench) noted(count int) {
+	b.t.Helper()
+	for range 500 {
+		b.mu.Lock()
+		have := len(b.notes)
+		b.mu.Unlock()
+		if have >= count {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	b.t.Fatalf("no %d notes", count)
 }
 
 // Several people: the screen is the smallest one's, and who only reads has no say.
