@@ -99,14 +99,6 @@ func (r *runner) attempt(ctx context.Context, c clause) outcome {
 
 var failedPattern = regexp.MustCompile(`(?m)^--- FAIL: (\S+)`)
 
-func quote(text string) string { return regexp.QuoteMeta(text) }
-
-// top is the test without its subtest.
-func (c clause) top() string {
-	name, _, _ := strings.Cut(c.Test, "/")
-	return name
-}
-
 // before runs the test with the rule, once for all clauses that share it; an outcome without
 // a verdict says that it passes, and how long it took.
 func (r *runner) before(ctx context.Context, c clause) outcome {
