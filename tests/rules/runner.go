@@ -99,14 +99,6 @@ func (r *runner) attempt(ctx context.Context, c clause) outcome {
 
 var failedPattern = regexp.MustCompile(`(?m)^--- FAIL: (\S+)`)
 
-func quote(text string) string { return regexp.QuoteMeta(text) }
-
-// top is the test without its subtest.
-func (c clause) top() string {
-	name, _, _ := strings.Cut(c.Test, "/")
-	return name
-}
-
 // before runs the test with the rule, once for all clauses that share it; an outcome without
 // a verdict says that it passes, and how long it took.
 func (r *runner) before(ctx context.Context, c clause) outcome {
@@ -130,12 +122,17 @@ func (r *runner) before(ctx context.Context, c clause) outcome {
 
 func (r *runner) passing(ctx context.Context, c clause, build func() (string, error)) outcome {
 	binary, err := build()
+	if ctx.Err() != nil {
+		return outcome{verdict: skipped, detail: "interrupted"}
+	}
 	if err != nil {
 		return outcome{verdict: broken, detail: "with the rule it does not build: " + err.Error()}
 	}
 	begin := time.Now()
 	said, err := r.test(ctx, c, binary, firstTime)
 	switch {
+	case ctx.Err() != nil:
+		return outcome{verdict: skipped, detail: "interrupted"}
 	case err != nil:
 		return outcome{verdict: broken, detail: c.name() + " fails with the rule: " + tail(said)}
 	case strings.Contains(said, "--- SKIP: "+c.top()+" "):
@@ -149,7 +146,7 @@ func (r *runner) passing(ctx context.Context, c clause, build func() (string, er
 // build makes the package's test program.
 func (r *runner) build(ctx context.Context, c clause, more ...string) (string, error) {
 	binary := r.fresh() + ".test"
-	args := append([]string{"test", "-c", "-o", binary}, more...)
+	args := append([]string{"test", "-c", "-ldflags=-s -w", "-o", binary}, more...)
 	if c.Needs != "" {
 		args = append(args, "-tags=integration")
 	}

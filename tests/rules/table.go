@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"github.com/BurntSushi/toml"
@@ -52,11 +53,17 @@ func (c clause) edits() []edit { return append([]edit{c.edit}, c.Also...) }
 
 func (c clause) name() string { return c.Package + " " + c.Test }
 
+// top is the test without its subtest.
+func (c clause) top() string {
+	name, _, _ := strings.Cut(c.Test, "/")
+	return name
+}
+
 // pattern is what -run takes for this test alone.
 func (c clause) pattern() string {
 	parts := strings.Split(strings.ReplaceAll(c.Test, " ", "_"), "/")
 	for i, part := range parts {
-		parts[i] = "^" + quote(part) + "$"
+		parts[i] = "^" + regexp.QuoteMeta(part) + "$"
 	}
 	return strings.Join(parts, "/")
 }
