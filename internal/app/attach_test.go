@@ -99,7 +99,7 @@ func TestDetachUnderMage(t *testing.T) {
 func TestOwnersArguments(t *testing.T) {
 	shell, err := execx.Find("sh")
 	if err != nil {
-		t.Skip(err)
+		t.Fatal(err)
 	}
 	dir := t.TempDir()
 	self := dir + "/bottle"

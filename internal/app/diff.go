@@ -44,22 +44,26 @@ func (a *App) StoredPlan(identity string) (plan.Plan, error) {
 	if err != nil {
 		return plan.Plan{}, err
 	}
+	return storedPlan(instance)
+}
+
+func storedPlan(instance *state.Instance) (plan.Plan, error) {
 	var p plan.Plan
 	data, err := os.ReadFile(instance.Path(state.PlanFile))
 	if errors.Is(err, fs.ErrNotExist) {
-		return p, &Problem{
-			Text:  fmt.Sprintf("%s has no plan: its start broke off before there was one", identity),
-			Hints: []string{"bottle stop " + identity},
+		return plan.Plan{}, &Problem{
+			Text:  fmt.Sprintf("%s has no plan: its start broke off before there was one", instance.ID),
+			Hints: []string{"bottle stop " + string(instance.ID)},
 		}
 	}
 	if err == nil {
 		err = json.Unmarshal(data, &p)
 	}
-	if err == nil && p.Identity != identity {
+	if err == nil && p.Identity != string(instance.ID) {
 		err = fmt.Errorf("it belongs to %q", p.Identity)
 	}
 	if err != nil {
-		return p, fmt.Errorf("reading the plan of %s: %w", identity, err)
+		return plan.Plan{}, fmt.Errorf("reading the plan of %s: %w", instance.ID, err)
 	}
 	return p, nil
 }

@@ -72,7 +72,7 @@ func (a *App) Inspect(ctx context.Context, identity string) (Inspection, error) 
 	if p, err := storedPlan(instance); err == nil {
 		i.Plan = &p
 	} else {
-		problem(err)
+		problem(fmt.Errorf("what the plan was before cannot be read: %w", err))
 	}
 	i.Machine, err = a.machineFact(ctx, i.Status)
 	problem(err)

@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -53,7 +52,7 @@ func (a *App) PlanResume(ctx context.Context, request ResumeRequest) (Resumption
 	p.Workspace = old.Workspace // not of the manifest: of the first start
 	resumption := Resumption{Plan: p, Fresh: request.Fresh}
 	if err != nil {
-		resumption.Notes = append(resumption.Notes, err.Error())
+		resumption.Notes = append(resumption.Notes, "what the plan was before cannot be read: "+err.Error())
 	} else {
 		resumption.Notes = append(resumption.Notes, whatChanged(old, p)...)
 	}
@@ -110,18 +109,6 @@ func size(vm plan.VM) string {
 // fresh is the problem of a machine that cannot go on.
 func fresh(identity, what string) *Problem {
 	return &Problem{Text: identity + " cannot go on as it is: " + what, Hints: []string{"bottle resume --fresh " + identity}}
-}
-
-func storedPlan(instance *state.Instance) (plan.Plan, error) {
-	var p plan.Plan
-	data, err := os.ReadFile(instance.Path(state.PlanFile))
-	if err == nil {
-		err = json.Unmarshal(data, &p)
-	}
-	if err != nil {
-		return plan.Plan{}, fmt.Errorf("what the plan was before cannot be read: %w", err)
-	}
-	return p, nil
 }
 
 // statusOf is the status, or what follows from the identity where that cannot be read:

@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 
@@ -248,6 +247,3 @@ func connectable(ctx context.Context, address string) error {
 	}
 	return conn.Close()
 }
-
-// SocketName is the name under which a port's socket is mounted.
-func SocketName(port int) string { return strconv.Itoa(port) + ".sock" }

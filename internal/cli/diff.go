@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"fmt"
-	"io"
 	"os"
 	"strings"
 
@@ -27,14 +26,14 @@ func (s *session) planDiff(ctx context.Context, identity string, format format) 
 		fmt.Fprintf(s.Stderr, "nothing: the manifest would give %s what it has\n", identity)
 		return nil
 	}
-	fmt.Fprint(s.Stdout, highlight(s.Stdout, diff.Changes.Text()))
+	fmt.Fprint(s.Stdout, s.highlight(diff.Changes.Text()))
 	return nil
 }
 
 // highlight makes the lines that begin with "!" bold and red, for eyes only.
-func highlight(w io.Writer, text string) string {
-	file, ok := w.(*os.File)
-	if !ok || !term.IsTerminal(int(file.Fd())) || os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb" {
+func (s *session) highlight(text string) string {
+	file, ok := s.Stdout.(*os.File)
+	if !ok || s.plain || !term.IsTerminal(int(file.Fd())) {
 		return text
 	}
 	return coloured(text)

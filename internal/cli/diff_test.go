@@ -12,7 +12,7 @@ func TestHighlight(t *testing.T) {
 	if got := coloured(text); got != "\x1b[1;31m! widens   a: off -> on\x1b[0m\n  narrows  b: on -> off\n" {
 		t.Errorf("%q", got)
 	}
-	if got := highlight(&bytes.Buffer{}, text); got != text {
+	if got := (&session{Streams: Streams{Stdout: &bytes.Buffer{}}}).highlight(text); got != text {
 		t.Errorf("not a terminal: %q", got)
 	}
 }

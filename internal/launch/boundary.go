@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 
@@ -12,6 +13,7 @@ import (
 	"bottle.internal/internal/boundary"
 	"bottle.internal/internal/daemons"
 	"bottle.internal/internal/event"
+	"bottle.internal/internal/guest"
 	"bottle.internal/internal/guest/probe"
 	"bottle.internal/internal/plan"
 )
@@ -44,7 +46,7 @@ func boundaryOf(p plan.Plan, gate string, reach func(context.Context, ...string)
 		b.Inside = append(b.Inside, egressInside)
 	}
 	for _, port := range p.Ports {
-		b.Sockets = append(b.Sockets, boundary.SocketName(port.Guest))
+		b.Sockets = append(b.Sockets, path.Base(guest.SocketPath(uint16(port.Guest))))
 		// The firewall could reach it, and must not lead to it.
 		b.Inside = append(b.Inside, fmt.Sprintf("127.0.0.1:%d", port.Guest))
 	}

@@ -2,12 +2,12 @@ package launch
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 
-	"bottle.internal/internal/egress/needle"
+	"bottle.internal/internal/leakcheck"
 	"bottle.internal/internal/plan"
-	"bottle.internal/internal/secret"
 )
 
 // demoTemplate is one whose receipt shows that no credential came into the guest.
@@ -22,25 +22,23 @@ func (b *Bottle) searches() bool { return b.plan.Template == demoTemplate || b.p
 const SearchScript = "cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline; " +
 	"tar -cf - --one-file-system /etc /home /root /run /tmp /var/log /var/tmp; true"
 
-// search is the outcome of looking for credentials in the guest.
+// search is the outcome of looking for credentials in the guest. Its control is a setting
+// that was provisioned.
 type search struct {
-	size    int64
-	found   bool // a credential
-	control bool // a setting that was provisioned: the search can find something
-	secrets int  // how many were looked for
-	err     error
+	leakcheck.Result
+	secrets int // how many were looked for
 }
 
 func (s *search) String() string {
-	megabytes := fmt.Sprintf("%.1f MB of the guest's files, environments and process lists", float64(s.size)/1e6)
+	megabytes := fmt.Sprintf("%.1f MB of %s", float64(s.Bytes)/1e6, s.Place)
 	switch {
-	case s.found: // also if the search ended early
+	case s.Leak != "": // also if the search ended early
 		return megabytes + ": A CREDENTIAL IS THERE"
-	case s.err != nil:
-		return fmt.Sprintf("uncontrolled: %s", shown(s.err.Error()))
+	case s.Problem != "":
+		return "uncontrolled: " + shown(s.Problem)
 	case s.secrets == 0:
 		return "uncontrolled: there is no credential to look for"
-	case !s.control:
+	case !s.Control:
 		return megabytes + ": uncontrolled, the guest's own settings were not found either"
 	}
 	return megabytes + ": its settings are there, the credential is not"
@@ -48,23 +46,15 @@ func (s *search) String() string {
 
 // searchGuest runs as the guest's root, after the agent.
 func (b *Bottle) searchGuest(ctx context.Context) *search {
-	secrets := b.overseer.Secrets()
-	s := &search{secrets: len(secrets)}
-	credentials := scannerOf(secrets...)
-	control := scannerOf(secret.New(b.setting()))
-	out := writerFunc(func(p []byte) (int, error) {
-		s.size += int64(len(p))
-		if _, found := credentials.Scan(p); found {
-			s.found = true
-		}
-		if _, found := control.Scan(p); found {
-			s.control = true
-		}
-		return len(p), nil
-	})
-	_, s.err = Exec(ctx, b.deps.Machine, b.plan.VM.Name,
+	var secrets []leakcheck.Secret
+	for _, value := range b.overseer.Secrets() {
+		secrets = append(secrets, leakcheck.Secret{Name: "a credential", Value: value})
+	}
+	look, err := leakcheck.New(secrets)
+	out := look.Writer("the guest's files, environments and process lists", b.setting())
+	_, execErr := Exec(ctx, b.deps.Machine, b.plan.VM.Name,
 		Command{Argv: []string{"sh", "-c", SearchScript}, Workdir: "/", Root: true}, Stdio{Stdout: out, Stderr: io.Discard})
-	return s
+	return &search{out.Result(errors.Join(err, execErr)), look.Secrets()}
 }
 
 // setting is the longest plain value that the guest got: it must be found.
@@ -77,15 +67,3 @@ func (b *Bottle) setting() string {
 	}
 	return longest
 }
-
-func scannerOf(secrets ...secret.Value) *needle.Scanner {
-	needles := map[int][]string{}
-	for i, value := range secrets {
-		needles[i] = needle.Spellings(value.Reveal())
-	}
-	return &needle.Scanner{Set: needle.NewSet(needles)}
-}
-
-type writerFunc func(p []byte) (int, error)
-
-func (f writerFunc) Write(p []byte) (int, error) { return f(p) }

@@ -5,7 +5,6 @@ package agents
 import (
 	"context"
 	"os"
-	"strings"
 	"testing"
 
 	"github.com/moby/moby/client"
@@ -23,21 +22,11 @@ type world struct {
 // newWorld skips without Docker or a VM, unless BOTTLE_REQUIRE names what is missing.
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	require := func(what string, err error) {
-		t.Helper()
-		switch {
-		case err == nil:
-		case strings.Contains(os.Getenv("BOTTLE_REQUIRE"), what):
-			t.Fatalf("%s: %v", what, err)
-		default:
-			t.Skipf("%s: %v", what, err)
-		}
-	}
 	engine, err := rig.Engine(t.Context())
-	require("docker", err)
+	rig.Need(t, "docker", err)
 	t.Cleanup(func() { _ = engine.Close() })
-	require("vm", rig.NeedVM())
-	require("npm", registry(t.Context()))
+	rig.Need(t, "vm", rig.NeedVM())
+	rig.Need(t, "npm", registry(t.Context()))
 	r, err := rig.New(t.Context())
 	if err != nil {
 		t.Fatal(err)

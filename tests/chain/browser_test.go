@@ -18,6 +18,7 @@ import (
 	"golang.org/x/net/websocket"
 
 	"bottle.internal/internal/execx"
+	"bottle.internal/tests/integration/rig"
 )
 
 const chromium = "/usr/bin/chromium"
@@ -85,7 +86,7 @@ func portOf(address string) string { return address[strings.LastIndex(address, "
 // which is more than any rebinding gives it.
 func TestWebPage(t *testing.T) {
 	if _, err := os.Stat(chromium); err != nil {
-		if required("chromium") {
+		if rig.Required("chromium") {
 			t.Fatal(err)
 		}
 		t.Skip(err)

@@ -17,6 +17,7 @@ import (
 	"github.com/moby/moby/client"
 
 	"bottle.internal/pkg/bundle"
+	"bottle.internal/tests/integration/rig"
 )
 
 // owner is on everything that this package makes in the engine.
@@ -59,8 +60,6 @@ func lock() (unlock func()) {
 	return func() { _ = file.Close() }
 }
 
-func required(what string) bool { return strings.Contains(os.Getenv("BOTTLE_REQUIRE"), what) }
-
 // setup makes the images once. Without an engine the test is skipped, unless
 // BOTTLE_REQUIRE names docker.
 func setup(t *testing.T) *client.Client {
@@ -69,7 +68,7 @@ func setup(t *testing.T) *client.Client {
 	if shared.skip == nil {
 		return shared.engine
 	}
-	if what, _, _ := strings.Cut(shared.skip.Error(), ":"); what == "test" || required(what) {
+	if what, _, _ := strings.Cut(shared.skip.Error(), ":"); what == "test" || rig.Required(what) {
 		t.Fatal(shared.skip)
 	}
 	t.Skip(shared.skip)

@@ -263,12 +263,12 @@ func TestCleanupBesideAStart(t *testing.T) {
 // On a full disk nothing starts, and nothing stands in the way of what has to go.
 func TestFullDisk(t *testing.T) {
 	if os.Getuid() != 0 {
-		need(t, "root", errors.New("a small file system can be mounted by root only"))
+		rig.Need(t, "root", errors.New("a small file system can be mounted by root only"))
 	}
 	w := newWorld(t, true)
 	home := filepath.Dir(w.StateDir())
 	if err := syscall.Mount("tmpfs", home, "tmpfs", 0, "size=1m,mode=0700"); err != nil {
-		need(t, "root", err)
+		rig.Need(t, "root", err)
 	}
 	t.Cleanup(func() { _ = syscall.Unmount(home, syscall.MNT_DETACH) })
 	fill := func() {

@@ -97,26 +97,14 @@ type world struct {
 	fake    *smolvm.Client // nil with the real VM tool
 }
 
-func required(what string) bool { return strings.Contains(os.Getenv("BOTTLE_REQUIRE"), what) }
-
-func need(t *testing.T, what string, err error) {
-	t.Helper()
-	if err != nil && required(what) {
-		t.Fatalf("%s: %v", what, err)
-	}
-	if err != nil {
-		t.Skipf("%s: %v", what, err)
-	}
-}
-
 // newWorld has a fake VM tool, or the one that this host has.
 func newWorld(t *testing.T, fake bool) *world {
 	t.Helper()
 	engine, err := rig.Engine(t.Context())
-	need(t, "docker", err)
+	rig.Need(t, "docker", err)
 	t.Cleanup(func() { _ = engine.Close() })
 	if !fake {
-		need(t, "vm", needVM())
+		rig.Need(t, "vm", rig.NeedVM())
 	}
 	r, err := rig.New(t.Context())
 	if err != nil {

@@ -82,7 +82,7 @@ func setup(t *testing.T) *world {
 	shared.once.Do(func() { shared.world, shared.skip = newWorld() })
 	if shared.skip != nil {
 		what, _, _ := strings.Cut(shared.skip.Error(), ":")
-		if required(what) || what == "test" {
+		if rig.Required(what) || what == "test" {
 			t.Fatal(shared.skip)
 		}
 		t.Skip(shared.skip)
@@ -92,8 +92,6 @@ func setup(t *testing.T) *world {
 	}
 	return shared.world
 }
-
-func required(what string) bool { return strings.Contains(os.Getenv("BOTTLE_REQUIRE"), what) }
 
 // newWorld's errors begin with what is missing: docker, vm, or test for a mistake.
 func newWorld() (*world, error) {

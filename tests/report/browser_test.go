@@ -17,6 +17,7 @@ import (
 	"bottle.internal/internal/audit/report"
 	"bottle.internal/internal/audit/report/reporttest"
 	"bottle.internal/internal/execx"
+	"bottle.internal/tests/integration/rig"
 )
 
 const chromium = "/usr/bin/chromium"
@@ -29,7 +30,7 @@ const inject = `<script>document.documentElement.dataset.fired="yes"</script>` +
 // its escapes alone, and by its policy alone. Without both the same page runs a script.
 func TestBrowser(t *testing.T) {
 	if _, err := os.Stat(chromium); err != nil {
-		if strings.Contains(os.Getenv("BOTTLE_REQUIRE"), "chromium") {
+		if rig.Required("chromium") {
 			t.Fatal(err)
 		}
 		t.Skip(err)
