@@ -6,7 +6,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"os"
+	"slices"
 
 	"github.com/magefile/mage/mg"
 	"github.com/magefile/mage/sh"
@@ -60,12 +62,13 @@ func Up(ctx context.Context) error { return Run(ctx, os.Getenv("AGENT")) }
 func Test() error { return sh.RunV("go", "test", "-race", "-shuffle=on", "./...") }
 
 // Integration runs the tests that need Docker, a VM, or minutes; archtest knows which
-// packages have such tests.
+// packages have such tests, and that theirs are called TestReal.
 func Integration(ctx context.Context) error {
 	mg.CtxDeps(ctx, Setup)
-	return sh.RunV("go", "test", "-tags=integration", "-count=1", "-timeout=20m", "-p=1",
-		"./internal/ca", "./internal/gitgate", "./internal/imagebuild/...", "./internal/imagepack", "./internal/lite/cli",
-		"./pkg/bundle", "./tests/...")
+	test := []string{"test", "-tags=integration", "-count=1", "-timeout=20m", "-p=1"}
+	beside := append(slices.Clone(test), "-run=^TestReal", // the others there are mage test's
+		"./internal/ca", "./internal/gitgate", "./internal/imagebuild/...", "./internal/imagepack", "./internal/lite/cli", "./pkg/bundle")
+	return errors.Join(sh.RunV("go", beside...), sh.RunV("go", append(test, "./tests/...")...))
 }
 
 // Bench measures, and prints one table of ratios.

@@ -262,7 +262,7 @@ func lines(t *testing.T, format, pkg string) []string {
 	return strings.Split(strings.TrimSpace(string(out)), "\n")
 }
 
-// `mage integration` names every package that has tests of its kind.
+// `mage integration` names every package that has tests of its kind, and runs them all.
 func TestIntegrationNamesItsPackages(t *testing.T) {
 	t.Parallel()
 	magefile, err := os.ReadFile("../../magefile.go")
@@ -274,13 +274,20 @@ func TestIntegrationNamesItsPackages(t *testing.T) {
 			return err
 		}
 		text, err := os.ReadFile(name)
-		if err != nil || !strings.HasPrefix(string(text), "//go:build integration\n") {
+		first, _, _ := strings.Cut(string(text), "\n")
+		if err != nil || !strings.HasPrefix(first, "//go:build ") || !strings.Contains(first, "integration") {
 			return err
 		}
 		dir := filepath.ToSlash(strings.TrimPrefix(filepath.Dir(name), "../../"))
 		named := func(pattern string) bool { return strings.Contains(string(magefile), `"./`+pattern+`"`) }
 		if !named(dir) && !named(dir+"/...") && !named(path.Dir(dir)+"/...") {
 			t.Errorf("the target integration leaves ./%s out", dir)
+		}
+		for line := range strings.Lines(string(text)) {
+			name, isTest := strings.CutPrefix(line, "func Test")
+			if isTest && !strings.HasPrefix(dir, "tests/") && !strings.HasPrefix(name, "Real") && !strings.HasPrefix(name, "Main(") {
+				t.Errorf("the target integration does not run Test%s in ./%s: its name does not begin with TestReal", strings.TrimSpace(name), dir)
+			}
 		}
 		return nil
 	})

@@ -19,7 +19,7 @@ import (
 
 // The clients that agents use accept the authority and its leaf, and a certificate
 // for another name is refused by them.
-func TestClients(t *testing.T) {
+func TestRealClients(t *testing.T) {
 	t.Parallel()
 	authority := newCA(t)
 	dir := t.TempDir()

@@ -13,7 +13,7 @@ import (
 )
 
 // Two big pushes in bounded memory: 10,000 commits, and 200 MB that does not compress.
-func TestBigPushes(t *testing.T) {
+func TestRealBigPushes(t *testing.T) {
 	w := newWorld(t, nil)
 	w.seed()
 	many := w.clone("many")

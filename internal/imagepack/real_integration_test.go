@@ -32,7 +32,7 @@ func dockerEngine(t *testing.T) *client.Client {
 	return engine
 }
 
-func TestEnsureLoadedIntoARealEngine(t *testing.T) {
+func TestRealEngineLoads(t *testing.T) {
 	engine := dockerEngine(t)
 	b := newBench(t)
 	image := b.built.image("integration " + time.Now().String()) // the engine has never seen it
@@ -72,7 +72,7 @@ func TestEnsureLoadedIntoARealEngine(t *testing.T) {
 	}
 }
 
-func TestRefusalOfARealEngineIsAnError(t *testing.T) {
+func TestRealEngineRefuses(t *testing.T) {
 	engine := dockerEngine(t)
 	result, err := engine.ImageLoad(t.Context(), strings.NewReader(strings.Repeat("no tar ", 1000)))
 	if err == nil {
@@ -84,7 +84,7 @@ func TestRefusalOfARealEngineIsAnError(t *testing.T) {
 }
 
 // A disk of 64 kB, which needs root.
-func TestFullDisk(t *testing.T) {
+func TestRealFullDisk(t *testing.T) {
 	dir := t.TempDir()
 	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=64k,mode=0700"); err != nil {
 		t.Skipf("cannot mount a small disk: %v", err)

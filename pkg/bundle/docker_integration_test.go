@@ -27,7 +27,7 @@ import (
 	"bottle.internal/pkg/bundle"
 )
 
-func TestBundleOnDocker(t *testing.T) {
+func TestRealBundle(t *testing.T) {
 	l := startLive(t)
 	steps := []struct {
 		name string
@@ -288,7 +288,7 @@ func testClose(t *testing.T, l *live) {
 }
 
 // What a killed process left behind is found by its labels.
-func TestRemoveOnDocker(t *testing.T) {
+func TestRealRemove(t *testing.T) {
 	l := startLive(t)
 	if _, err := bundle.Start(t.Context(), l.engine, l.spec); err == nil || !strings.Contains(err.Error(), bundle.ErrLeftover.Error()) {
 		t.Errorf("a second start of the same identity: %v", err)

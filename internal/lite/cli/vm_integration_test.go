@@ -23,8 +23,8 @@ import (
 	"bottle.internal/internal/lite/vm"
 )
 
-// TestScenariosInAVM holds the same assertions against real machines.
-func TestScenariosInAVM(t *testing.T) {
+// TestRealVM holds the same assertions against real machines.
+func TestRealVM(t *testing.T) {
 	cache := t.TempDir() // shared: the accelerator is probed once
 	for name, run := range lifecycles() {
 		t.Run(name, func(t *testing.T) { run(t, newVMWorld(t, cache)) })
