@@ -20,7 +20,7 @@ again; --explain says what the cache key was made of.
   bottle images claude --explain
   bottle images --quiet`,
 		setup: func(flags *pflag.FlagSet) func(context.Context, *session) error {
-			quietFlag(flags)
+			progressFlags(flags)
 			explain := flags.Bool("explain", false, "say what the cache keys are made of and what changed")
 			format := formatFlag(flags)
 			return func(ctx context.Context, s *session) error {

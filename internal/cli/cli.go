@@ -142,7 +142,10 @@ func (c command) run(ctx context.Context, streams Streams, config app.Config, ar
 		return &usageError{text: err.Error(), hints: []string{"bottle " + c.name + " --help"}}
 	}
 	if config.Events == nil {
-		sink, done := progress(streams.Stderr, isSet(flags, "quiet"), plain(config.Environ))
+		sink, done, err := sinks(streams, flags, plain(config.Environ))
+		if err != nil {
+			return err
+		}
 		defer done()
 		config.Events = sink
 	}

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"os"
 	"strings"
@@ -17,14 +18,33 @@ import (
 // tickEvery is how often live lines count the seconds.
 const tickEvery = time.Second
 
-// quietFlag declares --quiet, which [command.run] obeys.
-func quietFlag(flags *pflag.FlagSet) {
+// progressFlags declares --quiet and --events, which [command.run] obeys.
+func progressFlags(flags *pflag.FlagSet) {
 	flags.BoolP("quiet", "q", false, "show no progress; warnings and questions stay")
+	flags.String("events", "", "write each step to this new `file` too, as a line of JSON with its time")
 }
 
-func isSet(flags *pflag.FlagSet, name string) bool {
-	flag := flags.Lookup(name)
-	return flag != nil && flag.Value.String() == "true"
+// flagValue is what a flag says that not every verb has.
+func flagValue(flags *pflag.FlagSet, name string) string {
+	if flag := flags.Lookup(name); flag != nil {
+		return flag.Value.String()
+	}
+	return ""
+}
+
+// sinks are where progress goes; done ends them.
+func sinks(streams Streams, flags *pflag.FlagSet, plain bool) (sink event.Sink, done func(), err error) {
+	path := flagValue(flags, "events")
+	if path == "" {
+		sink, done = progress(streams.Stderr, flagValue(flags, "quiet") == "true", plain)
+		return sink, done, nil
+	}
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, nil, fmt.Errorf("opening the file of --events: %w", err)
+	}
+	shown, end := progress(streams.Stderr, flagValue(flags, "quiet") == "true", plain)
+	return event.Tee(shown, event.NewJSON(file, time.Now)), func() { end(); _ = file.Close() }, nil
 }
 
 // plain reports whether the environment wants text alone: see no-color.org, and terminals

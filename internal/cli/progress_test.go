@@ -2,14 +2,17 @@ package cli
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"io"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/creack/pty"
+	"github.com/spf13/pflag"
 
 	"bottle.internal/internal/event"
 )
@@ -144,5 +147,39 @@ func TestProgressEndsBeforeTheError(t *testing.T) {
 	})
 	if _, after, _ := strings.Cut(seen, "push: agent\n"); after != "\x1b[1A\x1b[1A\x1b[1A\r\x1b[Jbottle: error: it failed\n" {
 		t.Errorf("after the live lines: %q", after)
+	}
+}
+
+// A program reads the steps from a file, whatever a person sees; a file that is there is
+// nobody's to overwrite.
+func TestEventsFile(t *testing.T) {
+	t.Parallel()
+	flags := pflag.NewFlagSet("start", pflag.ContinueOnError)
+	progressFlags(flags)
+	path := filepath.Join(t.TempDir(), "events.jsonl")
+	if err := flags.Parse([]string{"--quiet", "--events", path}); err != nil {
+		t.Fatal(err)
+	}
+	var stderr bytes.Buffer
+	sink, done, err := sinks(Streams{Stderr: &stderr}, flags, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sink.Send(t.Context(), event.Event{Kind: event.Done, Step: "boot"})
+	done()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var line event.Timed
+	if err := json.Unmarshal(text, &line); err != nil || line.Step != "boot" || line.Time.IsZero() || stderr.Len() > 0 {
+		t.Errorf("%s: %v; shown: %q", text, err, &stderr)
+	}
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("%v, %v", info.Mode(), err)
+	}
+	_, _, err = sinks(Streams{Stderr: &stderr}, flags, false)
+	if want := "opening the file of --events: open " + path + ": file exists"; err == nil || err.Error() != want {
+		t.Errorf("again: %v, want %s", err, want)
 	}
 }

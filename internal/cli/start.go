@@ -38,7 +38,7 @@ end the machine's disk is kept for "bottle resume", unless --rm is given.`,
 			flags.BoolVar(&o.dryRun, "dry-run", false, "print the preflight (or the plan, as JSON) and stop")
 			flags.BoolVarP(&o.detached, "detach", "d", false, "return when the agent runs; its terminal: bottle attach")
 			flags.BoolVar(&o.trustCwd, "trust-cwd", false, "allow agents from ./bottle.toml without asking")
-			quietFlag(flags)
+			progressFlags(flags)
 			return func(ctx context.Context, s *session) error {
 				s.raw = *o.raw
 				request, err := o.request(s)

@@ -42,5 +42,14 @@ type SinkFunc func(ctx context.Context, e Event)
 // Send implements [Sink].
 func (f SinkFunc) Send(ctx context.Context, e Event) { f(ctx, e) }
 
+// Tee sends every event to all of the sinks.
+func Tee(sinks ...Sink) Sink {
+	return SinkFunc(func(ctx context.Context, e Event) {
+		for _, sink := range sinks {
+			sink.Send(ctx, e)
+		}
+	})
+}
+
 // Discard drops every event.
 func Discard() Sink { return SinkFunc(func(context.Context, Event) {}) }

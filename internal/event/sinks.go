@@ -149,23 +149,30 @@ func Bytes(n int64) string {
 
 // JSON writes each event as one line of JSON. Make one with [NewJSON].
 type JSON struct {
-	mu sync.Mutex
-	w  io.Writer
+	now func() time.Time
+	mu  sync.Mutex
+	w   io.Writer
 }
 
 var _ Sink = (*JSON)(nil)
 
-// NewJSON returns a sink that writes JSON lines.
-func NewJSON(w io.Writer) *JSON { return &JSON{w: w} }
+// NewJSON returns a sink that writes JSON lines, each with the time that now says.
+func NewJSON(w io.Writer, now func() time.Time) *JSON { return &JSON{now: now, w: w} }
+
+// Timed is a line of [JSON].
+type Timed struct {
+	Time time.Time `json:"time"`
+	Event
+}
 
 // Send implements [Sink].
 func (j *JSON) Send(_ context.Context, e Event) {
-	raw, err := json.Marshal(e)
-	if err != nil { // cannot happen: strings and integers
+	j.mu.Lock() // before the time is read: later lines have later times
+	defer j.mu.Unlock()
+	raw, err := json.Marshal(Timed{j.now().UTC(), e})
+	if err != nil { // cannot happen: strings, integers and a time of now
 		return
 	}
-	j.mu.Lock()
-	defer j.mu.Unlock()
 	_, _ = io.WriteString(j.w, SafeJSON(string(raw))+"\n")
 }
 

@@ -184,12 +184,13 @@ func (s *screen) lines() []string { return append([]string(nil), s.rows...) }
 func TestJSON(t *testing.T) {
 	t.Parallel()
 	var out strings.Builder
-	sink := event.NewJSON(&out)
+	now := time.Date(2026, 1, 2, 3, 4, 5, 6e6, time.UTC)
+	sink := event.NewJSON(&out, func() time.Time { return now })
 	hostile := "a\x1b[2J\x7f\u009b\u202e\U000e0041\n<b>"
 	sink.Send(t.Context(), event.Event{Kind: event.Progress, Step: "pack", Text: hostile, Done: 1, Total: 2})
 	sink.Send(t.Context(), event.Event{Kind: event.Done, Step: "pack"})
-	want := `{"kind":"progress","step":"pack","text":"a\u001b[2J\u007f\u009b\u202e\udb40\udc41\n\u003cb\u003e","done":1,"total":2}
-{"kind":"done","step":"pack"}
+	want := `{"time":"2026-01-02T03:04:05.006Z","kind":"progress","step":"pack","text":"a\u001b[2J\u007f\u009b\u202e\udb40\udc41\n\u003cb\u003e","done":1,"total":2}
+{"time":"2026-01-02T03:04:05.006Z","kind":"done","step":"pack"}
 `
 	if out.String() != want {
 		t.Errorf("output = %s, want %s", out.String(), want)
@@ -220,7 +221,7 @@ func TestSinksAreSafeForConcurrentUse(t *testing.T) {
 	t.Parallel()
 	var plain, tty, lines strings.Builder
 	sinks := []event.Sink{
-		event.NewPlain(&plain), event.NewTTY(&tty, func() int { return 40 }), event.NewJSON(&lines), event.Discard(),
+		event.NewPlain(&plain), event.NewTTY(&tty, func() int { return 40 }), event.NewJSON(&lines, time.Now), event.Discard(),
 	}
 	var group sync.WaitGroup
 	for i := range 4 {

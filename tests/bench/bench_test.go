@@ -59,7 +59,7 @@ func TestMain(m *testing.M) {
 			code = max(code, 1)
 		}
 	}
-	if len(table.Results) > 0 {
+	if len(table.Results) > 0 || table.Waterfall != nil {
 		table.Machine, table.Load = machine(), before+" and "+load()
 		table.print(os.Stdout)
 		if err := table.save(); err != nil {

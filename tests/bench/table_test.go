@@ -65,6 +65,8 @@ type report struct {
 	Machine string   `json:"machine"`
 	Load    string   `json:"load"`
 	Results []result `json:"results"`
+	// Waterfall is of a warm start.
+	Waterfall *waterfall `json:"waterfall,omitempty"`
 }
 
 var table report
@@ -141,6 +143,9 @@ func (r report) print(out io.Writer) {
 		}
 	}
 	_ = w.Flush()
+	if r.Waterfall != nil {
+		r.Waterfall.print(out)
+	}
 }
 
 // save writes the figures to the file that BOTTLE_BENCH_JSON names.
