@@ -4,9 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"io/fs"
 	"net/http"
-	"path"
 	"slices"
 	"strings"
 	"sync"
@@ -153,45 +151,4 @@ func (b *Builder) fetch(ctx context.Context, pkg npm.Package) (string, error) {
 	}
 	downloader := &npm.Downloader{Dir: b.config.CacheDir, Settings: settings, HTTP: client, Events: b.config.Events, Pause: b.config.Npm.Wait}
 	return downloader.Fetch(ctx, pkg)
-}
-
-// fileEntries reads a directory of the recipe. Modes come from the recipe alone:
-// neither a checkout's umask nor a file system without modes is seen in the image.
-func (r *Recipe) fileEntries(files Files) ([]layer.Entry, error) {
-	root := path.Join(r.dir, files.From)
-	owner, _ := r.owner(files.Owner)
-	var entries []layer.Entry
-	err := fs.WalkDir(r.fsys, root, func(name string, found fs.DirEntry, err error) error {
-		if err != nil || name == root {
-			return err
-		}
-		below := strings.TrimPrefix(name, root+"/")
-		if first, _, _ := strings.Cut(path.Join(files.To, below)[1:], "/"); isLinked(first) {
-			return fmt.Errorf("%s: /%s is a link to /usr/%s in the base", name, first, first)
-		}
-		var entry layer.Entry
-		switch {
-		case found.IsDir():
-			entry = layer.Dir(path.Join(files.To, below)[1:], 0o755)
-		case found.Type().IsRegular():
-			content, err := fs.ReadFile(r.fsys, name)
-			if err != nil {
-				return err
-			}
-			mode := int64(0o644)
-			if slices.Contains(files.Executable, below) {
-				mode = 0o755
-			}
-			entry = layer.File(path.Join(files.To, below)[1:], mode, content)
-		default:
-			return fmt.Errorf("%s is neither a file nor a directory", name)
-		}
-		entry.UID, entry.GID = owner.UID, owner.GID
-		entries = append(entries, entry)
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("reading the files of the recipe: %w", err)
-	}
-	return entries, nil
 }

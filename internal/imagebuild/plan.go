@@ -6,7 +6,9 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"os"
 	"path"
@@ -125,7 +127,12 @@ func (j *Job) plan(ctx context.Context) error {
 		}
 	}
 	if j.recipe.Roots != "" {
-		j.entries("ca-roots", []layer.Entry{layer.File(j.recipe.Roots[1:], 0o644, mozillaRoots())})
+		entries := []layer.Entry{layer.File(j.recipe.Roots[1:], 0o644, mozillaRoots())}
+		key, err := contentKey(entries)
+		if err != nil {
+			return err
+		}
+		j.entries("ca-roots", key, entries)
 	}
 	if len(j.recipe.Users)+len(j.recipe.Dirs) > 0 {
 		j.layers = append(j.layers, j.planAccounts())
@@ -135,7 +142,11 @@ func (j *Job) plan(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		j.entries("files "+files.From, entries)
+		key, err := j.filesKey(entries)
+		if err != nil {
+			return fmt.Errorf("reading the files of the recipe: %w", err)
+		}
+		j.entries("files "+files.From, key, entries)
 	}
 	for _, supplied := range j.recipe.Supplied {
 		if file, ok := j.selection.Supplied[supplied.Name]; ok {
@@ -170,28 +181,37 @@ func openVerified(file SuppliedFile) (io.ReadCloser, error) {
 	return io.NopCloser(bytes.NewReader(data)), nil
 }
 
-// entries plans a layer of files that are at hand; its key is their content.
-func (j *Job) entries(name string, entries []layer.Entry) {
+// entries plans a layer of files that are at hand; key is their [contentKey], which is
+// compared again when the layer is made.
+func (j *Job) entries(name, key string, entries []layer.Entry) {
 	if len(entries) == 0 {
 		return
 	}
-	key, err := contentKey(entries)
 	j.layers = append(j.layers, layerPlan{name: name, key: key, make: func(ctx context.Context, _ *base) (*layer.Layer, error) {
-		if err != nil {
-			return nil, err
-		}
 		return j.builder.store.FromTar(ctx, layer.Source{Key: key, Name: name, Fill: func(_ context.Context, w io.Writer) error {
-			return layer.Write(w, entries)
+			hash := newContentHash()
+			if err := layer.Write(io.MultiWriter(w, hash), entries); err != nil {
+				return err
+			}
+			if hex.EncodeToString(hash.Sum(nil)) != key {
+				return errors.New("the files changed while the image was made")
+			}
+			return nil
 		}})
 	}})
 }
 
-// contentKey is the hash of the tar itself: recipes' files are small.
+// contentKey is the hash of the tar itself.
 func contentKey(entries []layer.Entry) (string, error) {
-	hash := sha256.New()
-	_, _ = io.WriteString(hash, layer.Format+"\n")
+	hash := newContentHash()
 	err := layer.Write(hash, entries)
 	return hex.EncodeToString(hash.Sum(nil)), err
+}
+
+func newContentHash() hash.Hash {
+	hash := sha256.New()
+	_, _ = io.WriteString(hash, layer.Format+"\n")
+	return hash
 }
 
 func (j *Job) planAccounts() layerPlan {
