@@ -17,7 +17,7 @@ import (
 // Clean removes the caches: packs, layers and programs; with all, downloads and the
 // base too. It returns what was removed.
 func (a *App) Clean(all bool) ([]string, error) {
-	dirs := []string{packsDir, "recipes", "registry", "layers", "programs"}
+	dirs := []string{packsDir, "recipes", "registry", "layers", "programs", "files"}
 	if all {
 		dirs = nil
 		entries, err := os.ReadDir(a.dirs.cache)
