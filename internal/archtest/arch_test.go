@@ -28,7 +28,8 @@ func mayImport() map[string][]string {
 		"internal/manifest": {"internal/forge", "internal/names", "internal/nearest", "internal/event", "internal/guest"},
 		"internal/starter":  {"internal/plan"},
 		"internal/plan":     {"internal/names", "internal/event", "internal/guest", "internal/manifest"},
-		"internal/link":     {"internal/secret"},
+		"internal/link":     {"internal/ownsock", "internal/secret"},
+		"internal/ownsock":  {},
 		"internal/termsafe": {},
 		"internal/agentlog": {"internal/termsafe"},
 		"internal/console":  {"internal/launch", "internal/link", "internal/printable", "internal/termsafe"},
@@ -89,10 +90,10 @@ func mayImport() map[string][]string {
 		},
 		"internal/gitgate": {
 			"internal/boundedlisten", "internal/canary", "internal/control", "internal/execx", "internal/firewall/hostname", "internal/journal",
-			"internal/names", "internal/netguard", "internal/printable",
+			"internal/names", "internal/netguard", "internal/ownsock", "internal/printable",
 		},
 		"internal/supervise": {"internal/control", "internal/journal", "internal/proposal/ask"},
-		"internal/initd":     {"internal/control", "internal/execx"},
+		"internal/initd":     {"internal/control", "internal/execx", "internal/ownsock"},
 		"internal/fuzzing":   {"internal/execx"},
 
 		"pkg/bundle":    {},
