@@ -15,6 +15,7 @@ import (
 
 	"bottle.internal/internal/event"
 	"bottle.internal/internal/gobuild"
+	"bottle.internal/internal/host"
 	"bottle.internal/internal/imagebuild"
 	"bottle.internal/internal/secret"
 	"bottle.internal/internal/state"
@@ -44,6 +45,8 @@ type App struct {
 	state  *state.Root
 	events event.Sink
 	tool   once[*smolvm.Client]
+	// measure is [host.Measure] but in tests.
+	measure func([]host.Place) ([]host.Space, error)
 
 	mu   sync.Mutex
 	jobs map[string]*once[*imagebuild.Job] // by recipe and tools
@@ -75,7 +78,7 @@ const ManifestName = "bottle.toml"
 
 // New makes an App; it makes and checks the state directory.
 func New(config Config) (*App, error) {
-	a := &App{config: config, events: config.Events, jobs: map[string]*once[*imagebuild.Job]{}}
+	a := &App{config: config, events: config.Events, measure: host.Measure, jobs: map[string]*once[*imagebuild.Job]{}}
 	if a.events == nil {
 		a.events = event.Discard()
 	}

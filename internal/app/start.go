@@ -26,6 +26,9 @@ func (a *App) Start(ctx context.Context, p plan.Plan) (*launch.Bottle, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := a.room(client.Tool()); err != nil {
+		return nil, err
+	}
 	deps, done, err := a.deps(ctx, p, client)
 	if err != nil {
 		return nil, err
