@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"bottle.internal/internal/boundary"
+	"bottle.internal/internal/digest"
 	"bottle.internal/internal/event"
 	"bottle.internal/internal/execx"
 	"bottle.internal/internal/imagepack"
@@ -81,6 +82,7 @@ func (a *App) deps(ctx context.Context, p plan.Plan, client *smolvm.Client) (dep
 				Path: packed.Path, Archive: packed.Via == imagepack.ViaArchive, Image: packed.ImageDigest, SHA256: packed.SHA256,
 			}, err
 		},
+		Tools:   func(ctx context.Context, machine string) []digest.Sum { return a.digests(ctx, client, machine) },
 		Program: a.guestProgram, Fill: a.fill(p), Observe: a.config.Observe,
 	}, closeSkills, nil
 }

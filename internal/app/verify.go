@@ -9,11 +9,13 @@ import (
 	"time"
 
 	"bottle.internal/internal/boundary"
+	"bottle.internal/internal/digest"
 	"bottle.internal/internal/gobuild"
 	"bottle.internal/internal/launch"
 	"bottle.internal/internal/plan"
 	"bottle.internal/internal/state"
 	"bottle.internal/pkg/bundle"
+	"bottle.internal/pkg/smolvm"
 )
 
 // Receipt is what the probes of a bottle's boundary found.
@@ -24,6 +26,10 @@ type Receipt struct {
 	GuestTrusted bool              `json:"guest_trusted"`
 	VMTool       string            `json:"vm_tool"`
 	Results      []boundary.Result `json:"results"`
+	// Tools are the digests of what the machine runs on, as they are now; of those in
+	// ChangedTools the bottle was started with others.
+	Tools        []digest.Sum `json:"tools"`
+	ChangedTools []string     `json:"changed_tools,omitempty"`
 }
 
 // guestPackage is the program that runs in the guest.
@@ -46,15 +52,17 @@ func (a *App) Verify(ctx context.Context, identity string) (Receipt, error) {
 	if err != nil {
 		return Receipt{}, err
 	}
-	results, err := a.verify(ctx, p, status)
-	return Receipt{Identity: identity, Time: time.Now().UTC(), VMTool: status.VMTool, Results: results}, err
-}
-
-func (a *App) verify(ctx context.Context, p plan.Plan, status state.Status) (results []boundary.Result, err error) {
 	client, err := a.clientOf(ctx, status)
 	if err != nil {
-		return nil, err
+		return Receipt{}, err
 	}
+	results, err := a.verify(ctx, p, client)
+	receipt := Receipt{Identity: identity, Time: time.Now().UTC(), VMTool: status.VMTool, Results: results, Tools: a.digests(ctx, client, p.VM.Name)}
+	receipt.ChangedTools = changedTools(status.Tools, receipt.Tools)
+	return receipt, err
+}
+
+func (a *App) verify(ctx context.Context, p plan.Plan, client *smolvm.Client) (results []boundary.Result, err error) {
 	program, err := a.guestProgram(ctx)
 	if err != nil {
 		return nil, err

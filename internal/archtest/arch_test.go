@@ -77,6 +77,7 @@ func mayImport() map[string][]string {
 		"internal/journal":       {},
 		"internal/boundedlisten": {},
 		"internal/printable":     {},
+		"internal/digest":        {},
 		"internal/netguard":      {"internal/firewall/hostname", "internal/printable"},
 		"internal/proposal/ask":  {"internal/firewall/hostname", "internal/firewall/urlpath", "internal/names"},
 		"internal/gate":          {"internal/control", "internal/link", "internal/secret"},

@@ -12,6 +12,7 @@ import (
 	"bottle.internal/internal/audit"
 	"bottle.internal/internal/boundary"
 	"bottle.internal/internal/daemons"
+	"bottle.internal/internal/digest"
 	"bottle.internal/internal/event"
 	"bottle.internal/internal/guest"
 	"bottle.internal/internal/guest/probe"
@@ -107,5 +108,6 @@ func (b *Bottle) receiptFields() (map[string]any, error) {
 		"plan_sha256":   fmt.Sprintf("%x", sha256.Sum256(text)),
 		"image":         b.status.ImageDigest,
 		"pack_sha256":   b.status.PackSHA256,
+		"tools":         digest.Map(b.tools.get()),
 	}, nil
 }
