@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -47,6 +48,7 @@ type App struct {
 	tool   once[*smolvm.Client]
 	// measure is [host.Measure] but in tests.
 	measure func([]host.Place) ([]host.Space, error)
+	goos    string
 
 	mu   sync.Mutex
 	jobs map[string]*once[*imagebuild.Job] // by recipe and tools
@@ -78,7 +80,7 @@ const ManifestName = "bottle.toml"
 
 // New makes an App; it makes and checks the state directory.
 func New(config Config) (*App, error) {
-	a := &App{config: config, events: config.Events, measure: host.Measure, jobs: map[string]*once[*imagebuild.Job]{}}
+	a := &App{config: config, events: config.Events, measure: host.Measure, goos: runtime.GOOS, jobs: map[string]*once[*imagebuild.Job]{}}
 	if a.events == nil {
 		a.events = event.Discard()
 	}

@@ -72,8 +72,9 @@ func (a *App) deps(ctx context.Context, p plan.Plan, client *smolvm.Client) (dep
 		return launch.Deps{}, nil, errors.Join(fmt.Errorf("opening the audit log: %w", err), engine.Close())
 	}
 	started, _, _ := execx.StartTime(os.Getpid())
+	machine, shares := a.machineOf(client, p.Identity)
 	return launch.Deps{
-		Machine: client, Tool: client.Tool(), Sidecars: sidecars, Values: values, Skills: skills, Prompt: prompt,
+		Machine: machine, Shares: shares, Tool: client.Tool(), Sidecars: sidecars, Values: values, Skills: skills, Prompt: prompt,
 		Secrets: secrets, Audit: log, Targets: boundary.Open, State: a.state, Owner: a.owner(), Events: a.events, PID: os.Getpid(), PIDStart: started, Now: time.Now,
 		Release: func() error { return errors.Join(a.closeAudit(ctx, p.Identity, log), engine.Close()) },
 		Artifact: func(ctx context.Context) (launch.Artifact, error) {

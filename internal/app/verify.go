@@ -12,10 +12,8 @@ import (
 	"bottle.internal/internal/digest"
 	"bottle.internal/internal/gobuild"
 	"bottle.internal/internal/launch"
-	"bottle.internal/internal/plan"
 	"bottle.internal/internal/state"
 	"bottle.internal/pkg/bundle"
-	"bottle.internal/pkg/smolvm"
 )
 
 // Receipt is what the probes of a bottle's boundary found.
@@ -56,15 +54,15 @@ func (a *App) Verify(ctx context.Context, identity string) (Receipt, error) {
 	if err != nil {
 		return Receipt{}, err
 	}
-	results, err := a.verify(ctx, p, client)
+	results, err := a.verify(ctx, launch.Verification{Machine: client, Plan: p, Shares: a.sharesOf(client, instance)})
 	receipt := Receipt{Identity: identity, Time: time.Now().UTC(), VMTool: status.VMTool, Results: results, Tools: a.digests(ctx, client, p.VM.Name)}
 	receipt.ChangedTools = changedTools(status.Tools, receipt.Tools)
 	return receipt, err
 }
 
-func (a *App) verify(ctx context.Context, p plan.Plan, client *smolvm.Client) (results []boundary.Result, err error) {
-	program, err := a.guestProgram(ctx)
-	if err != nil {
+// verify adds what a verification needs and closes it.
+func (a *App) verify(ctx context.Context, v launch.Verification) (results []boundary.Result, err error) {
+	if v.Program, err = a.guestProgram(ctx); err != nil {
 		return nil, err
 	}
 	engine, err := a.engine(ctx)
@@ -72,18 +70,16 @@ func (a *App) verify(ctx context.Context, p plan.Plan, client *smolvm.Client) (r
 		return nil, err
 	}
 	defer engine.Close()
-	running, err := bundle.Find(ctx, engine, a.owner(), p.Identity)
+	running, err := bundle.Find(ctx, engine, a.owner(), v.Plan.Identity)
 	if err != nil {
 		return nil, engineProblem(err)
 	}
-	targets, err := boundary.Open(ctx)
-	if err != nil {
+	if v.Targets, err = boundary.Open(ctx); err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, targets.Close()) }()
-	return launch.Verification{
-		Machine: client, Plan: p, Targets: targets, Gate: running.Gate(), Reach: running.Dial, Program: program,
-	}.Verify(ctx)
+	defer func() { err = errors.Join(err, v.Targets.Close()) }()
+	v.Gate, v.Reach = running.Gate(), running.Dial
+	return v.Verify(ctx)
 }
 
 // guestProgram is our program for the guest, as the image gets it.

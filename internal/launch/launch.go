@@ -55,6 +55,7 @@ type Artifact struct {
 // Deps are the parts that a launch puts together.
 type Deps struct {
 	Machine  Machine
+	Shares   []string // directories of this host that the guest may see: TAG=ro, TAG=rw
 	Tool     smolvm.Tool
 	Sidecars Sidecars
 	Artifact func(context.Context) (Artifact, error) // packs the image if needed
