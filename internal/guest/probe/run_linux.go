@@ -28,7 +28,7 @@ type Machine struct {
 	Proc      string // "/proc"
 	Sys       string // "/sys"
 	SocketDir string // where the host's sockets are mounted
-	// Share mounts a shared directory by its tag, and writes to it if it is to. Nil but in tests.
+	// Share mounts a shared directory by its tag, and writes to it if it is to.
 	Share func(tag string, write bool) error
 }
 

@@ -5,12 +5,8 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
-	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // What virtio calls its file systems, as in a device's file "device".
@@ -32,14 +28,10 @@ func (m Machine) shares(target string) (bool, string) {
 	if n := m.devices(virtio9P); n > 0 {
 		return true, fmt.Sprintf("%d devices of 9p", n)
 	}
-	devices, share := m.devices(virtioFS), m.Share
-	if share == nil {
-		share = writeToShare
-	}
-	tags := m.tags()
+	devices, tags := m.devices(virtioFS), m.tags()
 	if len(tags) < devices { // this kernel does not list all: what can be mounted by its name is there
 		for _, tag := range slices.Sorted(maps.Keys(declared)) {
-			if err := share(tag, false); err == nil && !slices.Contains(tags, tag) {
+			if err := m.Share(tag, false); err == nil && !slices.Contains(tags, tag) {
 				tags = append(tags, tag)
 			}
 		}
@@ -47,7 +39,7 @@ func (m Machine) shares(target string) (bool, string) {
 	var seen []string
 	for _, tag := range tags {
 		mode := ReadOnly
-		if share(tag, true) == nil {
+		if m.Share(tag, true) == nil {
 			mode = Writable
 		}
 		switch allowed, known := declared[tag]; {
@@ -102,47 +94,4 @@ func (m Machine) tags() []string {
 		}
 	}
 	return tags
-}
-
-// writeToShare mounts a shared directory where nobody else sees it. Its thread, and the
-// namespace with it, ends with the goroutine.
-func writeToShare(tag string, write bool) error {
-	result := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread()
-		result <- inOwnNamespace(tag, write)
-	}()
-	select {
-	case err := <-result:
-		return err
-	case <-time.After(patience):
-		return os.ErrDeadlineExceeded
-	}
-}
-
-func inOwnNamespace(tag string, write bool) error {
-	if err := unix.Unshare(unix.CLONE_NEWNS | unix.CLONE_FS); err != nil {
-		return err
-	}
-	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
-		return err
-	}
-	dir, err := os.MkdirTemp("", "share-")
-	if err != nil {
-		return err
-	}
-	defer func() { _ = os.Remove(dir) }()
-	if err := unix.Mount(tag, dir, "virtiofs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
-		return err
-	}
-	defer func() { _ = unix.Unmount(dir, unix.MNT_DETACH) }()
-	if !write {
-		return nil
-	}
-	file, err := os.CreateTemp(dir, ".bottle-probe-")
-	if err != nil {
-		return err
-	}
-	_ = os.Remove(file.Name())
-	return file.Close()
 }

@@ -74,13 +74,3 @@ func TestShares(t *testing.T) {
 		}
 	}
 }
-
-// Without a virtiofs there is nothing to mount, and no trace of the try remains.
-func TestShareIsTriedInANamespaceOfItsOwn(t *testing.T) {
-	t.Parallel()
-	m := place(t, map[string]string{"sys/fs/virtiofs/3/tag": "bottle-no-such-tag\n"})
-	got := m.Run([]probe.Probe{{Kind: probe.Shares, Target: "bottle-no-such-tag=ro"}})[0]
-	if got.Reached || got.Saw != "only bottle-no-such-tag (ro)" {
-		t.Errorf("%+v", got)
-	}
-}
