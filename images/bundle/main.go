@@ -81,6 +81,9 @@ func runInit(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		err = fmt.Errorf("unexpected argument %q", args[0])
 	}
 	if err == nil {
+		err = initd.Confined()
+	}
+	if err == nil {
 		err = initd.Run(context.Background(), initd.Config{
 			Daemons: all(), Program: program, Env: os.Environ(),
 			HealthSocket: initd.HealthSocket,

@@ -9,12 +9,14 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
 
 	"bottle.internal/internal/event"
 	"bottle.internal/internal/gobuild"
+	"bottle.internal/internal/host"
 	"bottle.internal/internal/imagebuild"
 	"bottle.internal/internal/secret"
 	"bottle.internal/internal/state"
@@ -44,6 +46,9 @@ type App struct {
 	state  *state.Root
 	events event.Sink
 	tool   once[*smolvm.Client]
+	// measure is [host.Measure] but in tests.
+	measure func([]host.Place) ([]host.Space, error)
+	goos    string
 
 	mu   sync.Mutex
 	jobs map[string]*once[*imagebuild.Job] // by recipe and tools
@@ -75,7 +80,7 @@ const ManifestName = "bottle.toml"
 
 // New makes an App; it makes and checks the state directory.
 func New(config Config) (*App, error) {
-	a := &App{config: config, events: config.Events, jobs: map[string]*once[*imagebuild.Job]{}}
+	a := &App{config: config, events: config.Events, measure: host.Measure, goos: runtime.GOOS, jobs: map[string]*once[*imagebuild.Job]{}}
 	if a.events == nil {
 		a.events = event.Discard()
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -92,13 +93,16 @@ func (a *App) store(client *smolvm.Client) *imagepack.Store {
 		CacheDir: a.dirs.cache, Platform: guestPlatform().String(), Events: a.events, Now: time.Now,
 	}
 	if client != nil {
-		config.Packer = packer{client}
+		config.Packer = packer{client: client, ownRoot: a.config.UID != 0}
 	}
 	return imagepack.NewStore(config)
 }
 
 // packer is the VM tool as the pack cache wants it.
-type packer struct{ client *smolvm.Client }
+type packer struct {
+	client  *smolvm.Client
+	ownRoot bool // it may have a copy of smolvm's
+}
 
 // Tool implements [imagepack.Packer].
 func (p packer) Tool() (name, version string) {
@@ -108,7 +112,16 @@ func (p packer) Tool() (name, version string) {
 
 // PackCreate implements [imagepack.Packer].
 func (p packer) PackCreate(ctx context.Context, ref, output, platform string, progress io.Writer) error {
-	err := p.client.PackCreate(ctx, smolvm.PackOptions{
+	client := p.client
+	if source := client.AgentRootfs(); source != "" && p.ownRoot { // the packing machine must not change everybody's
+		dir := filepath.Join(filepath.Dir(output), "agent-rootfs")
+		defer func() { _ = os.RemoveAll(dir) }()
+		if err := copyRootfs(source, dir); err != nil {
+			return err
+		}
+		client = client.WithRootfs(dir)
+	}
+	err := client.PackCreate(ctx, smolvm.PackOptions{
 		Image: ref, Output: output, Platform: platform, StagingDir: filepath.Dir(output), Progress: progress,
 	})
 	// Newer releases may deny the packing VM the host's loopback. No version says so in

@@ -171,6 +171,9 @@ func (a *App) resume(ctx context.Context, r Resumption, instance *state.Instance
 	if err != nil {
 		return nil, err
 	}
+	if err := a.room(client.Tool()); err != nil { // before anything of the old one is lost
+		return nil, err
+	}
 	if r.Fresh {
 		err = a.retire(ctx, client, status)
 	} else {

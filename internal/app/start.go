@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"bottle.internal/internal/boundary"
+	"bottle.internal/internal/digest"
 	"bottle.internal/internal/event"
 	"bottle.internal/internal/execx"
 	"bottle.internal/internal/imagepack"
@@ -24,6 +25,9 @@ func (a *App) Start(ctx context.Context, p plan.Plan) (*launch.Bottle, error) {
 	a.mentionOthers(ctx, p)
 	client, err := a.vmTool(ctx)
 	if err != nil {
+		return nil, err
+	}
+	if err := a.room(client.Tool()); err != nil {
 		return nil, err
 	}
 	deps, done, err := a.deps(ctx, p, client)
@@ -68,8 +72,9 @@ func (a *App) deps(ctx context.Context, p plan.Plan, client *smolvm.Client) (dep
 		return launch.Deps{}, nil, errors.Join(fmt.Errorf("opening the audit log: %w", err), engine.Close())
 	}
 	started, _, _ := execx.StartTime(os.Getpid())
+	machine, shares := a.machineOf(client, p.Identity)
 	return launch.Deps{
-		Machine: client, Tool: client.Tool(), Sidecars: sidecars, Values: values, Skills: skills, Prompt: prompt,
+		Machine: machine, Shares: shares, Tool: client.Tool(), Sidecars: sidecars, Values: values, Skills: skills, Prompt: prompt,
 		Secrets: secrets, Audit: log, Targets: boundary.Open, State: a.state, Owner: a.owner(), Events: a.events, PID: os.Getpid(), PIDStart: started, Now: time.Now,
 		Release: func() error { return errors.Join(a.closeAudit(ctx, p.Identity, log), engine.Close()) },
 		Artifact: func(ctx context.Context) (launch.Artifact, error) {
@@ -78,6 +83,7 @@ func (a *App) deps(ctx context.Context, p plan.Plan, client *smolvm.Client) (dep
 				Path: packed.Path, Archive: packed.Via == imagepack.ViaArchive, Image: packed.ImageDigest, SHA256: packed.SHA256,
 			}, err
 		},
+		Tools:   func(ctx context.Context, machine string) []digest.Sum { return a.digests(ctx, client, machine) },
 		Program: a.guestProgram, Fill: a.fill(p), Observe: a.config.Observe,
 	}, closeSkills, nil
 }

@@ -9,9 +9,9 @@ import (
 	"time"
 
 	"bottle.internal/internal/boundary"
+	"bottle.internal/internal/digest"
 	"bottle.internal/internal/gobuild"
 	"bottle.internal/internal/launch"
-	"bottle.internal/internal/plan"
 	"bottle.internal/internal/state"
 	"bottle.internal/pkg/bundle"
 )
@@ -24,6 +24,10 @@ type Receipt struct {
 	GuestTrusted bool              `json:"guest_trusted"`
 	VMTool       string            `json:"vm_tool"`
 	Results      []boundary.Result `json:"results"`
+	// Tools are the digests of what the machine runs on, as they are now; of those in
+	// ChangedTools the bottle was started with others.
+	Tools        []digest.Sum `json:"tools"`
+	ChangedTools []string     `json:"changed_tools,omitempty"`
 }
 
 // guestPackage is the program that runs in the guest.
@@ -46,17 +50,19 @@ func (a *App) Verify(ctx context.Context, identity string) (Receipt, error) {
 	if err != nil {
 		return Receipt{}, err
 	}
-	results, err := a.verify(ctx, p, status)
-	return Receipt{Identity: identity, Time: time.Now().UTC(), VMTool: status.VMTool, Results: results}, err
-}
-
-func (a *App) verify(ctx context.Context, p plan.Plan, status state.Status) (results []boundary.Result, err error) {
 	client, err := a.clientOf(ctx, status)
 	if err != nil {
-		return nil, err
+		return Receipt{}, err
 	}
-	program, err := a.guestProgram(ctx)
-	if err != nil {
+	results, err := a.verify(ctx, launch.Verification{Machine: client, Plan: p, Shares: a.sharesOf(client, instance)})
+	receipt := Receipt{Identity: identity, Time: time.Now().UTC(), VMTool: status.VMTool, Results: results, Tools: a.digests(ctx, client, p.VM.Name)}
+	receipt.ChangedTools = changedTools(status.Tools, receipt.Tools)
+	return receipt, err
+}
+
+// verify adds what a verification needs and closes it.
+func (a *App) verify(ctx context.Context, v launch.Verification) (results []boundary.Result, err error) {
+	if v.Program, err = a.guestProgram(ctx); err != nil {
 		return nil, err
 	}
 	engine, err := a.engine(ctx)
@@ -64,18 +70,16 @@ func (a *App) verify(ctx context.Context, p plan.Plan, status state.Status) (res
 		return nil, err
 	}
 	defer engine.Close()
-	running, err := bundle.Find(ctx, engine, a.owner(), p.Identity)
+	running, err := bundle.Find(ctx, engine, a.owner(), v.Plan.Identity)
 	if err != nil {
 		return nil, engineProblem(err)
 	}
-	targets, err := boundary.Open(ctx)
-	if err != nil {
+	if v.Targets, err = boundary.Open(ctx); err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, targets.Close()) }()
-	return launch.Verification{
-		Machine: client, Plan: p, Targets: targets, Gate: running.Gate(), Reach: running.Dial, Program: program,
-	}.Verify(ctx)
+	defer func() { err = errors.Join(err, v.Targets.Close()) }()
+	v.Gate, v.Reach = running.Gate(), running.Dial
+	return v.Verify(ctx)
 }
 
 // guestProgram is our program for the guest, as the image gets it.

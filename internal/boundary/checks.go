@@ -87,6 +87,7 @@ func (t *Targets) Close() error {
 type Bottle struct {
 	Firewall string   // in the guest: "127.0.0.1:8888"
 	Sockets  []string // that the machine was given: "8888.sock"
+	Shares   []string // directories that the VM tool shows to every machine: "/dev/root=rw"
 	Gate     string   // the bundle's published address on this host
 	Inside   []string // addresses that daemons have inside the bundle: "127.0.0.2:443"
 	Unlisted []string // names that are alive, and that the firewall must refuse: "unlisted.bottle.test:443"
@@ -158,7 +159,17 @@ func inGuest(b Bottle) []Check {
 	return append(checks, Check{
 		Probe:   probe.Probe{Name: "sockets", Kind: probe.Sockets, Target: strings.Join(b.Sockets, ",")},
 		Control: Control{Proof: "the machine was made with these"},
-	})
+	}, shares(b.Shares))
+}
+
+// shares looks for directories of this host. Where the VM tool has none to show, nothing
+// proves that the probe would see one.
+func shares(declared []string) Check {
+	p := probe.Probe{Name: "shares", Kind: probe.Shares, Target: strings.Join(declared, ",")}
+	if len(declared) == 0 {
+		return uncontrolled(p, "the VM tool shares no directory")
+	}
+	return Check{Probe: p, Control: Control{Proof: "the VM tool shares these with every machine"}}
 }
 
 // proxied are requests to the firewall, which can reach all of these targets.

@@ -3,10 +3,13 @@ package cli
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/pflag"
 
+	"bottle.internal/internal/app"
 	"bottle.internal/internal/boundary"
+	"bottle.internal/internal/digest"
 	"bottle.internal/internal/event"
 )
 
@@ -45,7 +48,7 @@ It exits 1 if the boundary does not hold, or if a credential was found.`,
 				if *format == formatJSON {
 					err = writeJSON(s.Stdout, receipt)
 				} else {
-					_, err = fmt.Fprintf(s.Stdout, "boundary of %s (%s): %s\n%s", identity, receipt.VMTool, boundary.Count(receipt.Results), boundary.Table(receipt.Results))
+					_, err = fmt.Fprintf(s.Stdout, "boundary of %s (%s): %s\n%s%s", identity, receipt.VMTool, boundary.Count(receipt.Results), boundary.Table(receipt.Results), toolLine(receipt))
 				}
 				if surprise := boundary.Surprise(receipt.Results); surprise != nil && err == nil {
 					err = fmt.Errorf("the boundary of %s does not hold: probe %q", identity, surprise.Probe)
@@ -78,4 +81,13 @@ func (s *session) leaks(ctx context.Context, identity string, format format) err
 		}
 	}
 	return err
+}
+
+// toolLine says what the machine runs on.
+func toolLine(receipt app.Receipt) string {
+	line := "tools: sha256 of " + digest.Line(receipt.Tools)
+	if len(receipt.ChangedTools) > 0 {
+		line += "; not what it was started with: " + strings.Join(receipt.ChangedTools, ", ")
+	}
+	return event.SafeText(line) + "\n"
 }

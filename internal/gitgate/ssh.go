@@ -17,6 +17,7 @@ import (
 	"sync"
 	"time"
 
+	"bottle.internal/internal/ownsock"
 	"bottle.internal/internal/printable"
 )
 
@@ -119,8 +120,7 @@ type relay struct {
 
 func (g *Gate) startRelay(ctx context.Context, remote string) (*relay, error) {
 	path := filepath.Join(g.options.RunDir, "a-"+randomName())
-	var config net.ListenConfig
-	listener, err := config.Listen(ctx, "unix", path)
+	listener, err := ownsock.Listen(ctx, path)
 	if err != nil {
 		return nil, fmt.Errorf("opening the agent's socket: %w", err)
 	}

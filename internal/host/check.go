@@ -16,7 +16,7 @@ import (
 
 const (
 	minGo       = 26       // 1.26
-	minDisk     = 2 << 30  // bottles refuse to start below
+	minDisk     = 2 << 30  // bottles refuse to start below, see [MinFree]
 	comfortDisk = 10 << 30 // the first build of a big agent fits
 )
 

@@ -5,7 +5,6 @@ package initd
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -16,6 +15,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"bottle.internal/internal/ownsock"
 )
 
 const (
@@ -91,12 +92,9 @@ func dialHealth(ctx context.Context, address string) string {
 // serveHealth answers every connection with one report until ctx ends.
 func serveHealth(ctx context.Context, path string, report func(context.Context) Report) (wait func(), err error) {
 	_ = os.Remove(path) // of an init before us: the directory is our container's own
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "unix", path)
+	listener, err := ownsock.Listen(ctx, path)
 	if err != nil {
 		return nil, fmt.Errorf("opening the health socket: %w", err)
-	}
-	if err := os.Chmod(path, 0o600); err != nil {
-		return nil, errors.Join(fmt.Errorf("opening the health socket: %w", err), listener.Close())
 	}
 	stop := context.AfterFunc(ctx, func() { _ = listener.Close() })
 	var served sync.WaitGroup

@@ -12,6 +12,7 @@ import (
 	"bottle.internal/internal/audit"
 	"bottle.internal/internal/boundary"
 	"bottle.internal/internal/daemons"
+	"bottle.internal/internal/digest"
 	"bottle.internal/internal/event"
 	"bottle.internal/internal/guest"
 	"bottle.internal/internal/guest/probe"
@@ -26,7 +27,7 @@ func (b *Bottle) openTargets(ctx context.Context, undo *undo, sidecar Sidecar) e
 		return err
 	}
 	undo.push("the boundary's targets", func(context.Context) error { return b.targets.Close() })
-	b.checks = b.targets.Checks(ctx, boundaryOf(b.plan, sidecar.Gate(), sidecar.Reach))
+	b.checks = b.targets.Checks(ctx, boundaryOf(b.plan, b.deps.Shares, sidecar.Gate(), sidecar.Reach))
 	for _, check := range b.checks {
 		switch {
 		case check.Via == "":
@@ -40,8 +41,8 @@ func (b *Bottle) openTargets(ctx context.Context, undo *undo, sidecar Sidecar) e
 }
 
 // boundaryOf is what the checks have to know of a bottle.
-func boundaryOf(p plan.Plan, gate string, reach func(context.Context, ...string) []error) boundary.Bottle {
-	b := boundary.Bottle{Firewall: fmt.Sprintf("127.0.0.1:%d", plan.PortFirewall), Gate: gate, Reach: reach}
+func boundaryOf(p plan.Plan, shares []string, gate string, reach func(context.Context, ...string) []error) boundary.Bottle {
+	b := boundary.Bottle{Firewall: fmt.Sprintf("127.0.0.1:%d", plan.PortFirewall), Shares: shares, Gate: gate, Reach: reach}
 	if slices.Contains(p.Daemons, daemons.Egress) {
 		b.Inside = append(b.Inside, egressInside)
 	}
@@ -107,5 +108,6 @@ func (b *Bottle) receiptFields() (map[string]any, error) {
 		"plan_sha256":   fmt.Sprintf("%x", sha256.Sum256(text)),
 		"image":         b.status.ImageDigest,
 		"pack_sha256":   b.status.PackSHA256,
+		"tools":         digest.Map(b.tools.get()),
 	}, nil
 }

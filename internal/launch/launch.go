@@ -21,6 +21,7 @@ import (
 
 	"bottle.internal/internal/audit"
 	"bottle.internal/internal/boundary"
+	"bottle.internal/internal/digest"
 	"bottle.internal/internal/event"
 	"bottle.internal/internal/link"
 	"bottle.internal/internal/names"
@@ -54,6 +55,7 @@ type Artifact struct {
 // Deps are the parts that a launch puts together.
 type Deps struct {
 	Machine  Machine
+	Shares   []string // directories of this host that the guest may see: TAG=ro, TAG=rw
 	Tool     smolvm.Tool
 	Sidecars Sidecars
 	Artifact func(context.Context) (Artifact, error) // packs the image if needed
@@ -64,6 +66,8 @@ type Deps struct {
 	Fill     func(context.Context, Runner) error     // copies the plan's workspace in
 	Secrets  Secrets
 	Audit    Audit
+	// Tools names what a machine that runs was started from by its digests; nil: nobody does.
+	Tools func(ctx context.Context, machine string) []digest.Sum
 	// Targets opens what no guest may reach; the launch closes it.
 	Targets  func(context.Context) (*boundary.Targets, error)
 	State    *state.Root
@@ -97,6 +101,7 @@ type Bottle struct {
 	kept     *Kept   // what is resumed; nil at a first launch
 	keep     bool    // the machine and the instance outlive the teardown
 	alarm    alarm
+	tools    *tools
 
 	mu      sync.Mutex
 	sidecar Sidecar // nil until it is ready
@@ -155,9 +160,12 @@ func (b *Bottle) launch(ctx context.Context) error {
 	if err := group.Wait(); err != nil {
 		return err
 	}
+	b.lookAtTools(ctx)
 	if err := b.provision(ctx); err != nil {
 		return err
 	}
+	b.sayTools(ctx)
+	b.status.Tools = digest.Map(b.tools.get())
 	b.did("the files in the guest")
 	if err := b.fill(ctx); err != nil {
 		return err

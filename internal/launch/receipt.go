@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"bottle.internal/internal/boundary"
+	"bottle.internal/internal/digest"
 )
 
 // Receipt says what was allowed and refused, from the host's own evidence. Call it after
@@ -25,6 +26,9 @@ func (b *Bottle) Receipt() string {
 	}
 	if b.targets != nil {
 		fmt.Fprintf(&out, "  targets  %s\n", b.targets)
+	}
+	if sums := b.tools.get(); len(sums) > 0 {
+		fmt.Fprintf(&out, "  tools    sha256 of %s\n", digest.Line(sums))
 	}
 	return out.String()
 }

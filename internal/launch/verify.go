@@ -18,6 +18,7 @@ import (
 type Verification struct {
 	Machine Machine
 	Plan    plan.Plan
+	Shares  []string // directories of this host that the guest may see
 	Targets *boundary.Targets
 	Gate    string // of the bundle, on this host
 	Reach   func(context.Context, ...string) []error
@@ -30,7 +31,7 @@ const maxProbeAnswer = 128 << 10
 // Verify runs all probes and judges them. Whoever ran in the guest could have changed it:
 // what counts is what came to the host's targets.
 func (v Verification) Verify(ctx context.Context) ([]boundary.Result, error) {
-	checks := v.Targets.Checks(ctx, boundaryOf(v.Plan, v.Gate, v.Reach))
+	checks := v.Targets.Checks(ctx, boundaryOf(v.Plan, v.Shares, v.Gate, v.Reach))
 	var probes bytes.Buffer
 	if err := probe.Write(&probes, boundary.Probes(checks)); err != nil {
 		return nil, err

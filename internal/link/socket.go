@@ -9,14 +9,15 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"bottle.internal/internal/ownsock"
 )
 
 // maxSocketPath is the longest path that every system's sockaddr_un can hold.
 const maxSocketPath = 103
 
-// listenUnix creates a socket that only its owner can connect to. The directory keeps
-// others out between bind and chmod; the umask is left alone, because it belongs to the
-// whole process and other goroutines create files meanwhile.
+// listenUnix creates a socket that only its owner can connect to, in a directory that only
+// its owner can enter.
 func listenUnix(ctx context.Context, path string, peerUID int) (*net.UnixListener, error) {
 	if len(path) > maxSocketPath {
 		return nil, fmt.Errorf("the path has %d bytes, a socket allows %d", len(path), maxSocketPath)
@@ -27,19 +28,16 @@ func listenUnix(ctx context.Context, path string, peerUID int) (*net.UnixListene
 	if err := removeStale(ctx, path); err != nil {
 		return nil, err
 	}
-	var config net.ListenConfig
-	listener, err := config.Listen(ctx, "unix", path)
+	listener, err := ownsock.Listen(ctx, path)
 	if err != nil {
 		return nil, err
 	}
-	err = os.Chmod(path, 0o600)
-	if err == nil && peerUID != 0 {
-		err = os.Lchown(path, peerUID, -1)
+	if peerUID != 0 {
+		if err := os.Lchown(path, peerUID, -1); err != nil {
+			return nil, errors.Join(err, listener.Close())
+		}
 	}
-	if err != nil {
-		return nil, errors.Join(err, listener.Close())
-	}
-	return listener.(*net.UnixListener), nil
+	return listener, nil
 }
 
 // checkDir wants a real directory of ours (or of the peer's) that nobody else can enter.

@@ -53,6 +53,8 @@ type Status struct {
 	ImageKey    string         `json:"image_key,omitempty"`  // of the image that the machine was made from
 	ImageDigest string         `json:"image_digest,omitempty"`
 	PackSHA256  string         `json:"pack_sha256,omitempty"`
+	// Tools are the sha256 of what the machine was started from, by name.
+	Tools map[string]string `json:"tools,omitempty"`
 	// How the agent ended, of a bottle that is kept. No code: it did not end by itself.
 	ExitCode *int      `json:"exit_code,omitempty"`
 	Ended    time.Time `json:"ended,omitzero"`

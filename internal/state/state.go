@@ -22,6 +22,7 @@
 //	alarm.json   a fake credential of this launch was seen
 //	workspace.json  where the workspace came from (internal/workspace)
 //	workspace.base  what went in: a line for each path
+//	agent-rootfs/  the root of a machine of smolvm, which writes there
 //	copy-out-*/  what a guest sent, while somebody looks at it
 package state
 
@@ -60,6 +61,8 @@ const (
 
 	WorkspaceFile = "workspace.json"
 	WorkspaceBase = "workspace.base"
+
+	RootfsDir = "agent-rootfs"
 )
 
 // AuditDir is below the root and outlives every bottle: their audit logs, and the key that

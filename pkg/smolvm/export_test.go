@@ -23,6 +23,8 @@ func CopyInArgs(name, local, guest string) (Built, error) {
 func CopyOutArgs(name, guest, local string) (Built, error) {
 	return built(copyOutArgs(name, guest, local))
 }
+
+func ComponentsOf(t Tool, libDir string, m Machine) []Component { return components(t, libDir, m) }
 func ParseBanner(out string) (Tool, error)                  { return parseBanner([]byte(out)) }
 func DecodeMachine(data []byte) (Machine, error)            { return decodeMachine(data) }
 func DecodeMachines(data []byte) ([]Machine, error)         { return decodeMachines(data) }

@@ -29,6 +29,8 @@ type Machine struct {
 	Image   string
 	Labels  map[string]string
 	Network bool // also true if the tool did not say
+	// Components are the files that it was started from, by name. smolvm-lite alone says so.
+	Components map[string]string
 }
 
 // Running reports whether programs can be run in it. An unknown state is not running.
@@ -58,6 +60,7 @@ func decodeMachine(data []byte) (Machine, error) {
 	field(fields, "image", &machine.Image)
 	field(fields, "labels", &machine.Labels)
 	field(fields, "network", &machine.Network)
+	field(fields, "components", &machine.Components)
 	// The record keeps the id of a process that died; 1 and below are never a VMM.
 	if machine.Dead() || machine.PID <= 1 {
 		machine.PID = 0

@@ -39,7 +39,7 @@ func TestTable(t *testing.T) {
 
 func checkClause(t *testing.T, c clause) {
 	t.Helper()
-	if c.Says == "" || !slices.Contains([]string{"", "docker", "vm", "curl"}, c.Needs) {
+	if c.Says == "" || !slices.Contains([]string{"", "docker", "vm", "curl", "npm"}, c.Needs) {
 		t.Errorf("it says %q and needs %q", c.Says, c.Needs)
 	}
 	files, err := mutate(root, c)

@@ -28,7 +28,7 @@ type clause struct {
 	Says    string `toml:"says"`
 	Package string `toml:"package"` // of the test
 	Test    string `toml:"test"`    // a name, with / one of a subtest
-	Needs   string `toml:"needs"`   // "docker", "vm" or "curl"; "" for a unit test
+	Needs   string `toml:"needs"`   // "docker", "vm", "curl" or "npm"; "" for a unit test
 	edit
 	// Also has further edits, for what is checked twice.
 	Also []edit `toml:"also"`

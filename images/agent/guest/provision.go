@@ -64,7 +64,7 @@ func (m machine) probe(stdin *bufio.Reader, nonce guest.Nonce, port []string) er
 	if err := health(port, m.patience); err != nil {
 		return err
 	}
-	said := probe.Machine{Proc: "/proc", Sys: "/sys", SocketDir: m.socketDir}.Run(probes)
+	said := probe.Machine{Proc: "/proc", Sys: "/sys", SocketDir: m.socketDir, Share: mountShare}.Run(probes)
 	var out bytes.Buffer
 	out.WriteString(guest.Proved(nonce))
 	if err := probe.Write(&out, said); err != nil {

@@ -31,6 +31,13 @@ const (
 	Packet     Kind = "packet"     // a raw packet sent out of an interface
 	Listeners  Kind = "listeners"  // a TCP port that is open on another address than 127.0.0.1
 	Sockets    Kind = "sockets"    // a mounted socket that is not in Target, names with commas
+	Shares     Kind = "shares"     // a directory of the host that is not in Target: "TAG=ro,TAG=rw"
+)
+
+// The modes of a declared share: no write may pass, or a write may.
+const (
+	ReadOnly = "ro"
+	Writable = "rw"
 )
 
 // Probe is one thing to try.

@@ -28,6 +28,8 @@ type Machine struct {
 	Proc      string // "/proc"
 	Sys       string // "/sys"
 	SocketDir string // where the host's sockets are mounted
+	// Share mounts a shared directory by its tag, and writes to it if it is to.
+	Share func(tag string, write bool) error
 }
 
 // Run tries all probes side by side, and returns an observation for each, in their order.
@@ -72,6 +74,8 @@ func (m Machine) try(p Probe) (reached bool, saw string) {
 		return other(names(m.Sys+"/class/net"), []string{"lo"})
 	case Sockets:
 		return other(names(m.SocketDir, ".sock"), strings.Split(p.Target, ","))
+	case Shares:
+		return m.shares(p.Target)
 	case Routes:
 		return m.routes()
 	case Listeners:

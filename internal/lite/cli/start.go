@@ -219,7 +219,11 @@ func checkSpace(dir string) error {
 	if err := unix.Statfs(dir, &fs); err != nil {
 		return fmt.Errorf("looking at the free space of %s: %w", dir, err)
 	}
-	if free := fs.Bavail * uint64(fs.Bsize); free < minFree {
+	return checkFree(dir, fs.Bavail*uint64(fs.Bsize))
+}
+
+func checkFree(dir string, free uint64) error {
+	if free < minFree {
 		return fmt.Errorf("only %d MiB are free in %s, at least %d are needed", free>>20, dir, minFree>>20)
 	}
 	return nil

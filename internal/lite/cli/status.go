@@ -7,9 +7,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"text/tabwriter"
 
 	"bottle.internal/internal/lite/store"
+	"bottle.internal/internal/lite/supervisor"
 )
 
 // machineJSON has every field of smolvm 1.9.3, in its order.
@@ -45,6 +47,8 @@ type machineJSON struct {
 	CUDAForkPoolSize       *int              `json:"cuda_fork_pool_size"`
 	CUDAVRAMLimitMiB       *int              `json:"cuda_vram_limit_mib"`
 	Labels                 map[string]string `json:"labels"`
+	// Components is ours alone: what the machine was started from last.
+	Components map[string]string `json:"components,omitempty"`
 }
 
 func toJSON(r store.Record, c condition) machineJSON {
@@ -96,7 +100,18 @@ func (a *App) look(ctx context.Context, name string) (machineJSON, error) {
 	if err != nil {
 		return machineJSON{}, err
 	}
-	return toJSON(record, c), nil
+	m := toJSON(record, c)
+	m.Components = components(dir)
+	return m, nil
+}
+
+// components are the files of a machine's last start, by what they are for; none before it.
+func components(dir store.Dir) map[string]string {
+	var boot supervisor.Config
+	if dir.ReadFile(store.BootFile, &boot) != nil {
+		return nil
+	}
+	return map[string]string{filepath.Base(boot.QEMU): boot.QEMU, "kernel": boot.Spec.Kernel, "initramfs": boot.Spec.Initramfs}
 }
 
 // list shows what it can read: one damaged machine hides no other.

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 
 	"bottle.internal/internal/lite/wire"
+	"bottle.internal/internal/ownsock"
 )
 
 // listen makes the guest's end of every mounted socket. They belong to root: the
@@ -24,13 +25,8 @@ func (s *Server) listen(ctx context.Context, paths []string) error {
 		if err := removeSocket(path); err != nil {
 			return fmt.Errorf("mounting socket %s: %w", path, err)
 		}
-		var config net.ListenConfig
-		listener, err := config.Listen(ctx, "unix", path)
+		listener, err := ownsock.Listen(ctx, path)
 		if err != nil {
-			return fmt.Errorf("mounting socket %s: %w", path, err)
-		}
-		if err := os.Chmod(path, 0o600); err != nil {
-			_ = listener.Close()
 			return fmt.Errorf("mounting socket %s: %w", path, err)
 		}
 		stop := context.AfterFunc(ctx, func() { _ = listener.Close() })

@@ -11,6 +11,8 @@ import (
 	"strconv"
 
 	"golang.org/x/sys/unix"
+
+	"bottle.internal/internal/ownsock"
 )
 
 // ListenUnix and DialUnix work for a path of any length: the kernel's limit of 107
@@ -18,24 +20,17 @@ import (
 
 // ListenUnix makes a socket of mode 0600, replacing what a dead process left there.
 func ListenUnix(ctx context.Context, path string) (net.Listener, error) {
-	var listener net.Listener
-	err := withShortPath(path, func(short string) error {
+	var listener *net.UnixListener
+	err := withShortPath(path, func(short string) (err error) {
 		_ = os.Remove(short)
-		var config net.ListenConfig
-		var err error
-		if listener, err = config.Listen(ctx, "unix", short); err != nil {
-			return err
-		}
-		// The short name means something else, or nothing, once we return.
-		listener.(*net.UnixListener).SetUnlinkOnClose(false) //nolint:forcetypeassert // "unix" gives nothing else
-		return os.Chmod(short, 0o600)
+		listener, err = ownsock.Listen(ctx, short)
+		return err
 	})
 	if err != nil {
-		if listener != nil {
-			_ = listener.Close()
-		}
 		return nil, fmt.Errorf("listening on %s: %w", path, err)
 	}
+	// The short name means something else, or nothing, by now.
+	listener.SetUnlinkOnClose(false)
 	return listener, nil
 }
 

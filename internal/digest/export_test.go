@@ -1,0 +1,3 @@
+package digest
+
+var At = of

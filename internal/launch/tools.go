@@ -1,0 +1,53 @@
+package launch
+
+import (
+	"context"
+	"fmt"
+
+	"bottle.internal/internal/digest"
+	"bottle.internal/internal/event"
+)
+
+// tools are the digests of what the machine runs on. They are found while the guest is
+// asked for its proof, which takes longer.
+type tools struct {
+	done chan struct{}
+	sums []digest.Sum // once done is closed
+}
+
+// lookAtTools begins to find them; the undo stack waits for the end of that.
+func (b *Bottle) lookAtTools(ctx context.Context) {
+	if b.deps.Tools == nil {
+		return
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	found := &tools{done: make(chan struct{})}
+	b.tools = found
+	go func() {
+		defer close(found.done)
+		found.sums = b.deps.Tools(ctx, b.plan.VM.Name)
+	}()
+	b.undo.push("the look at the tools", func(context.Context) error {
+		cancel()
+		<-found.done
+		return nil
+	})
+}
+
+// get waits for the digests.
+func (t *tools) get() []digest.Sum {
+	if t == nil {
+		return nil
+	}
+	<-t.done
+	return t.sums
+}
+
+// sayTools tells of those that are not what they were at an earlier start.
+func (b *Bottle) sayTools(ctx context.Context) {
+	for _, sum := range b.tools.get() {
+		if sum.Was != "" {
+			b.say(ctx, event.Warn, "tools", fmt.Sprintf("%s is another one than at the last start: sha256 %s, was %s", sum.Name, digest.Short(sum.SHA256), digest.Short(sum.Was)))
+		}
+	}
+}

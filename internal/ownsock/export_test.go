@@ -1,0 +1,6 @@
+package ownsock
+
+var (
+	Bind     = bind
+	ListenOn = listen
+)
