@@ -95,6 +95,11 @@ func mayImport() map[string][]string {
 		"internal/initd":     {"internal/control", "internal/execx"},
 		"internal/fuzzing":   {"internal/execx"},
 
+		// the same bottle in a cluster
+		"internal/cluster":           {"internal/control", "internal/daemons", "internal/link"},
+		"internal/outfit":            {"internal/plan", "pkg/provision"},
+		"internal/render/kubernetes": {"internal/cluster", "internal/daemons", "internal/guest", "internal/plan", "pkg/provision"},
+
 		"pkg/bundle":    {},
 		"pkg/provision": {},
 		"pkg/smolvm":    {"internal/execx", "internal/secret"},
@@ -121,7 +126,10 @@ func neverReach() map[string][]string {
 		"internal/journal":       effects,
 		"internal/boundedlisten": effects,
 		"internal/printable":     effects,
+		"internal/outfit":        effects,
 		"internal/overseer":      {"github.com/moby/moby/client"},
+		// What writes manifests opens nothing; its constants come with the daemons' channel.
+		"internal/render/kubernetes": {"os/exec", "net/http", "github.com/moby/moby/client"},
 		// No program runs on what a guest sent: not git, not diff, not tar.
 		"internal/workspace/wire":    effects,
 		"internal/workspace/staging": effects,
