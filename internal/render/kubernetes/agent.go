@@ -3,6 +3,7 @@ package kubernetes
 import (
 	"fmt"
 	"io/fs"
+	"path"
 	"strconv"
 	"strings"
 
@@ -14,7 +15,6 @@ import (
 const (
 	filesDir   = "/run/bottle/files"
 	trustDir   = "/run/bottle/trust"
-	trustFile  = "ca-certificates.crt"
 	gitConfig  = "/etc/gitconfig"
 	gitKey     = "gitconfig"
 	homeItems  = "home/"
@@ -114,7 +114,7 @@ func (r *renderer) sealed() container {
 // to the image's own.
 func (r *renderer) unpack() container {
 	script := fmt.Sprintf("cat %s %s >%s/%s\nif [ -d %s/home ]; then umask 077; cp -RL %s/home/. %s/; fi\nmkdir -p \"$1\"\n",
-		guest.CABundle, cluster.CACertFile, trustDir, trustFile, filesDir, filesDir, guest.AgentHome)
+		guest.CABundle, cluster.CACertFile, trustDir, path.Base(guest.CABundle), filesDir, filesDir, guest.AgentHome)
 	return container{
 		Name: "files", Image: r.options.Images.Agent,
 		Command:   []string{"/bin/sh", "-ec", literal(script), "files", literal(r.plan.Workdir)},
@@ -148,7 +148,8 @@ func (r *renderer) agentContainer() container {
 		VolumeMounts: []mount{
 			{Name: volumeHome, MountPath: guest.AgentHome},
 			{Name: volumeTmp, MountPath: "/tmp"},
-			{Name: volumeTrust, MountPath: guest.CABundle, SubPath: trustFile, ReadOnly: true},
+			// Kata does not mount a single file of a volume.
+			{Name: volumeTrust, MountPath: path.Dir(guest.CABundle), ReadOnly: true},
 		},
 	}
 	for _, word := range r.plan.Command {
@@ -164,7 +165,8 @@ func (r *renderer) agentContainer() container {
 		}
 	}
 	if r.hasFile(gitConfig) {
-		c.VolumeMounts = append(c.VolumeMounts, mount{Name: volumeFiles, MountPath: gitConfig, SubPath: gitKey, ReadOnly: true})
+		c.Env = append(c.Env, value("GIT_CONFIG_SYSTEM", filesDir+"/"+gitKey))
+		c.VolumeMounts = append(c.VolumeMounts, mount{Name: volumeFiles, MountPath: filesDir, ReadOnly: true})
 	}
 	return c
 }

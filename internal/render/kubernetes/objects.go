@@ -199,7 +199,6 @@ type capabilities struct {
 type mount struct {
 	Name      string `yaml:"name"`
 	MountPath string `yaml:"mountPath"`
-	SubPath   string `yaml:"subPath,omitempty"`
 	ReadOnly  bool   `yaml:"readOnly,omitempty"`
 }
 
