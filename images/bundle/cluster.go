@@ -46,7 +46,7 @@ func serve(ctx context.Context, dir string, args []string, log io.Writer) error 
 // key is a file: everybody could read a command line.
 func relay(ctx context.Context, keyFile string, args []string) (err error) {
 	if len(args) < 3 {
-		return errors.New("want GATE-HOST GATE-PORT PORT...")
+		return errors.New("want the address and port of the gate, and ports")
 	}
 	text, err := os.ReadFile(keyFile)
 	if err != nil {
@@ -57,23 +57,37 @@ func relay(ctx context.Context, keyFile string, args []string) (err error) {
 		return err
 	}
 	gate := net.JoinHostPort(args[0], args[1])
-	for _, arg := range args[2:] {
-		port, err := strconv.ParseUint(arg, 10, 16)
-		if err != nil || port == 0 {
-			return fmt.Errorf("%q is no port", arg)
+	var relays []*link.Relay
+	defer func() {
+		for _, r := range relays {
+			err = errors.Join(err, r.Close())
 		}
-		listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp4", net.JoinHostPort("127.0.0.1", arg))
+	}()
+	for _, port := range args[2:] {
+		r, err := relayPort(ctx, port, link.RelayConfig{Key: key, Gate: func() string { return gate }})
 		if err != nil {
-			return fmt.Errorf("opening port %d: %w", port, err)
+			return err
 		}
-		r, err := link.NewRelay(ctx, link.RelayConfig{Listener: listener, Port: uint16(port), Key: key, Gate: func() string { return gate }})
-		if err != nil {
-			return errors.Join(err, listener.Close())
-		}
-		defer func() { err = errors.Join(err, r.Close()) }()
+		relays = append(relays, r)
 	}
 	<-ctx.Done()
 	return nil
+}
+
+func relayPort(ctx context.Context, text string, config link.RelayConfig) (*link.Relay, error) {
+	port, err := strconv.ParseUint(text, 10, 16)
+	if err != nil || port == 0 {
+		return nil, fmt.Errorf("%q is no port", text)
+	}
+	config.Port = uint16(port)
+	if config.Listener, err = (&net.ListenConfig{}).Listen(ctx, "tcp4", net.JoinHostPort("127.0.0.1", text)); err != nil {
+		return nil, fmt.Errorf("opening port %d: %w", port, err)
+	}
+	r, err := link.NewRelay(ctx, config)
+	if err != nil {
+		return nil, errors.Join(err, config.Listener.Close())
+	}
+	return r, nil
 }
 
 // How patient sealed is: the bundle may still come up, and policies come into force a little

@@ -136,7 +136,7 @@ func TestRelayNeedsAKeyAndPorts(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, test := range []struct{ key, args, want string }{
-		{whole, "10.0.0.1 7070", "want GATE-HOST GATE-PORT PORT..."},
+		{whole, "10.0.0.1 7070", "want the address and port of the gate, and ports"},
 		{whole, "10.0.0.1 7070 0", `"0" is no port`},
 		{whole, "10.0.0.1 7070 x", `"x" is no port`},
 		{short, "10.0.0.1 7070 8888", "a link key has 32 bytes, not 5"},

@@ -89,12 +89,12 @@ func (s *session) renderKubernetes(ctx context.Context, agent string, o renderOp
 }
 
 func writeManifests(dir string, files []kubernetes.File) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // G301: nothing in it is secret
+	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
 	var problems []error
 	for _, file := range files {
-		problems = append(problems, os.WriteFile(filepath.Join(dir, file.Name), file.Data, 0o644)) //nolint:gosec // G306: see above
+		problems = append(problems, os.WriteFile(filepath.Join(dir, file.Name), file.Data, 0o644))
 	}
 	return errors.Join(problems...)
 }

@@ -96,7 +96,7 @@ func listen(ctx context.Context, dir string) (net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := os.Chmod(name, 0o660); err != nil { //nolint:gosec // G302: see above
+	if err := os.Chmod(name, 0o660); err != nil {
 		return nil, errors.Join(err, listener.Close())
 	}
 	return listener, nil

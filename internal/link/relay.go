@@ -30,8 +30,8 @@ type RelayConfig struct {
 	// Listener takes the place of Socket where the guest is all that can reach it, whoever
 	// asks. The relay owns it.
 	Listener net.Listener
-	Port   uint16 // the daemon's port behind the gate
-	Key    Key
+	Port     uint16 // the daemon's port behind the gate
+	Key      Key
 	// Gate returns the gate's address of the moment, or "" while there is none. It is
 	// asked for each connection, so a bundle may come back at another address.
 	Gate func() string
