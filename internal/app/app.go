@@ -4,11 +4,13 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -29,6 +31,7 @@ type Config struct {
 	Source   string // our checkout, or empty: found from Dir
 	Self     string // the bottle program, or empty: this process is another one
 	UID, GID int
+	OS, Arch string // as Go spells them; empty: this machine's
 	Events   event.Sink
 	// Ask asks the person a question whose answer is a secret.
 	Ask func(ctx context.Context, question string) (secret.Value, error)
@@ -75,6 +78,7 @@ const ManifestName = "bottle.toml"
 
 // New makes an App; it makes and checks the state directory.
 func New(config Config) (*App, error) {
+	config.OS, config.Arch = cmp.Or(config.OS, runtime.GOOS), cmp.Or(config.Arch, runtime.GOARCH)
 	a := &App{config: config, events: config.Events, jobs: map[string]*once[*imagebuild.Job]{}}
 	if a.events == nil {
 		a.events = event.Discard()

@@ -9,17 +9,16 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
-)
 
-// maxSocketPath is the longest path that every system's sockaddr_un can hold.
-const maxSocketPath = 103
+	"bottle.internal/internal/sunpath"
+)
 
 // listenUnix creates a socket that only its owner can connect to. The directory keeps
 // others out between bind and chmod; the umask is left alone, because it belongs to the
 // whole process and other goroutines create files meanwhile.
 func listenUnix(ctx context.Context, path string, peerUID int) (*net.UnixListener, error) {
-	if len(path) > maxSocketPath {
-		return nil, fmt.Errorf("the path has %d bytes, a socket allows %d", len(path), maxSocketPath)
+	if len(path) > sunpath.Portable {
+		return nil, fmt.Errorf("the path has %d bytes, a socket allows %d", len(path), sunpath.Portable)
 	}
 	if err := checkDir(filepath.Dir(path), peerUID); err != nil {
 		return nil, err
