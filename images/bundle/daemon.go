@@ -18,13 +18,18 @@ import (
 // program is a daemon's own code: it serves until ctx ends and logs JSON lines.
 type program func(ctx context.Context, channel *control.Daemon, log io.Writer) error
 
-// runDaemon runs a daemon on the channel that init left to this process. Whatever it is
-// told is a secret: it cannot be read through /proc or from a core file.
-func runDaemon(ctx context.Context, run program, log io.Writer) (err error) {
+// runDaemon runs a daemon on the channel that init left to this process.
+func runDaemon(ctx context.Context, run program, log io.Writer) error {
+	return runOn(ctx, run, log, control.OpenDaemon)
+}
+
+// runOn runs a daemon on a channel. Whatever it is told is a secret: it cannot be read
+// through /proc or from a core file.
+func runOn(ctx context.Context, run program, log io.Writer, open func() (*control.Daemon, error)) (err error) {
 	if err := harden(); err != nil {
 		return err
 	}
-	channel, err := control.OpenDaemon()
+	channel, err := open()
 	if err != nil {
 		return err
 	}

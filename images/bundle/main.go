@@ -33,6 +33,9 @@ const usage = `usage: bundle COMMAND
   dial HOST:PORT   tell whether a TCP connection can be made from here; several at once
   echo             the demo's upstream
 
+  serve DAEMON, relay GATE-ADDRESS PORT PORT..., sealed ALIVE-ADDRESS PORT GATE-ADDRESS PORT
+                   the containers of a cluster (bottle render kubernetes)
+
 init runs the daemons: gate, egress, firewall, git-gate, supervise
 `
 
@@ -64,15 +67,23 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		_, _ = io.WriteString(stdout, usage)
 		return 0
 	}
+	if known, err := inCluster(ctx, command, rest, stdout); known {
+		return ended(stderr, command, err)
+	}
 	if daemon, ok := programs()[command]; ok && len(rest) == 0 {
-		if err := runDaemon(ctx, daemon, stdout); err != nil {
-			_, _ = fmt.Fprintf(stderr, "bundle %s: %v\n", command, err)
-			return 1
-		}
-		return 0
+		return ended(stderr, command, runDaemon(ctx, daemon, stdout))
 	}
 	_, _ = fmt.Fprintf(stderr, "bundle: unknown command %q\n%s", command, usage)
 	return 2
+}
+
+// ended is the exit code of a command.
+func ended(stderr io.Writer, command string, err error) int {
+	if err != nil {
+		_, _ = fmt.Fprintf(stderr, "bundle %s: %v\n", command, err)
+		return 1
+	}
+	return 0
 }
 
 func runInit(args []string, stdin io.Reader, stdout, stderr io.Writer) int {

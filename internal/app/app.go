@@ -4,6 +4,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -31,6 +32,7 @@ type Config struct {
 	Source   string // our checkout, or empty: found from Dir
 	Self     string // the bottle program, or empty: this process is another one
 	UID, GID int
+	OS, Arch string // as Go spells them; empty: this machine's
 	Events   event.Sink
 	// Ask asks the person a question whose answer is a secret.
 	Ask func(ctx context.Context, question string) (secret.Value, error)
@@ -48,7 +50,6 @@ type App struct {
 	tool   once[*smolvm.Client]
 	// measure is [host.Measure] but in tests.
 	measure func([]host.Place) ([]host.Space, error)
-	goos    string
 
 	mu   sync.Mutex
 	jobs map[string]*once[*imagebuild.Job] // by recipe and tools
@@ -80,7 +81,8 @@ const ManifestName = "bottle.toml"
 
 // New makes an App; it makes and checks the state directory.
 func New(config Config) (*App, error) {
-	a := &App{config: config, events: config.Events, measure: host.Measure, goos: runtime.GOOS, jobs: map[string]*once[*imagebuild.Job]{}}
+	config.OS, config.Arch = cmp.Or(config.OS, runtime.GOOS), cmp.Or(config.Arch, runtime.GOARCH)
+	a := &App{config: config, events: config.Events, measure: host.Measure, jobs: map[string]*once[*imagebuild.Job]{}}
 	if a.events == nil {
 		a.events = event.Discard()
 	}

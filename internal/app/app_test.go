@@ -5,7 +5,6 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
@@ -122,15 +121,5 @@ func TestProblem(t *testing.T) {
 		if got := test.problem.Error(); got != test.want || errors.Is(&test.problem, cause) != (test.problem.Err != nil) {
 			t.Errorf("%+v: %q, want %q", test.problem, got, test.want)
 		}
-	}
-}
-
-func TestSocketsOfOtherEngines(t *testing.T) {
-	a := newApp(t, "XDG_RUNTIME_DIR=/run/user/1")
-	want := []string{
-		filepath.Join(a.dirs.home, ".docker/run/docker.sock"), filepath.Join(a.dirs.home, ".colima/default/docker.sock"), "/run/user/1/docker.sock",
-	}
-	if got := a.engineSockets(); !slices.Equal(got, want) {
-		t.Errorf("engineSockets() = %q, want %q", got, want)
 	}
 }

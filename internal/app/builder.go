@@ -4,7 +4,6 @@ import (
 	"context"
 	"os"
 	"path/filepath"
-	"runtime"
 
 	"bottle.internal/images"
 	"bottle.internal/internal/imagebuild"
@@ -20,7 +19,7 @@ func (a *App) builder() *imagebuild.Builder {
 		Base: imagebuild.BaseOptions{
 			Choice: a.config.getenv("BOTTLE_BASE"),
 			Debian: debian.Host{
-				Root: os.DirFS("/"), Env: a.config.Environ, OS: runtime.GOOS, Arch: runtime.GOARCH,
+				Root: os.DirFS("/"), Env: a.config.Environ, OS: a.config.OS, Arch: a.config.Arch,
 				UID: a.config.UID, User: a.config.getenv("USER"),
 			},
 		},

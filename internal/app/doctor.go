@@ -14,7 +14,7 @@ import (
 func (a *App) hostOptions() host.Options {
 	return host.Options{
 		KernelDir: a.kernelDir(), DataDir: a.dirs.cache, LogDir: filepath.Join(a.dirs.state, ".log"),
-		Env: a.config.Environ, Events: a.events,
+		Env: a.config.Environ, Events: a.events, Engine: a.engineVersion,
 	}
 }
 

@@ -27,7 +27,7 @@ func (a *App) engine(ctx context.Context) (*client.Client, error) {
 	if err != nil {
 		return nil, &Problem{Err: err, Hints: []string{"docker context ls"}}
 	}
-	engine, err := bundle.Connect(ctx, host, a.engineSockets()...)
+	engine, err := bundle.Connect(ctx, host, engineSockets(a.config.OS, a.dirs.home, a.config.getenv)...)
 	if err != nil {
 		return nil, engineProblem(err)
 	}
@@ -44,16 +44,42 @@ func (a *App) engineHost() (string, error) {
 	return bundle.ContextHost(os.DirFS(config), a.config.getenv("DOCKER_CONTEXT"))
 }
 
-// engineSockets are where engines listen that do not own /var/run/docker.sock.
-func (a *App) engineSockets() []string {
-	sockets := []string{
-		filepath.Join(a.dirs.home, ".docker/run/docker.sock"),
-		filepath.Join(a.dirs.home, ".colima/default/docker.sock"),
+// engineSockets are where engines listen that do not own /var/run/docker.sock, in the order
+// in which they are tried.
+func engineSockets(goos, home string, getenv func(string) string) []string {
+	if goos == "darwin" {
+		sockets := []string{filepath.Join(home, ".docker/run/docker.sock")} // Docker Desktop
+		for _, colima := range []string{getenv("COLIMA_HOME"), filepath.Join(home, ".colima"), under(getenv("XDG_CONFIG_HOME"), "colima")} {
+			if colima != "" {
+				sockets = append(sockets, filepath.Join(colima, "default/docker.sock"))
+			}
+		}
+		return append(sockets, filepath.Join(home, ".orbstack/run/docker.sock"), filepath.Join(home, ".rd/docker.sock"))
 	}
-	if dir := a.config.getenv("XDG_RUNTIME_DIR"); dir != "" {
-		sockets = append(sockets, filepath.Join(dir, "docker.sock"))
+	var sockets []string
+	if dir := getenv("XDG_RUNTIME_DIR"); dir != "" {
+		sockets = append(sockets, filepath.Join(dir, "docker.sock")) // rootless
 	}
-	return sockets
+	return append(sockets, filepath.Join(home, ".docker/desktop/docker.sock"), filepath.Join(home, ".colima/default/docker.sock"))
+}
+
+// under is a directory below one that may not be named.
+func under(dir, name string) string {
+	if dir == "" {
+		return ""
+	}
+	return filepath.Join(dir, name)
+}
+
+// engineVersion asks the engine that bottles would use, wherever it listens.
+func (a *App) engineVersion(ctx context.Context) (version string, err error) {
+	engine, err := a.engine(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, engine.Close()) }()
+	answer, err := engine.ServerVersion(ctx, client.ServerVersionOptions{})
+	return answer.Version, err
 }
 
 // engineProblem adds what to type when the engine is down.

@@ -23,16 +23,16 @@ import (
 func (a *App) machineOf(client *smolvm.Client, identity string) (launch.Machine, []string) {
 	source := client.AgentRootfs()
 	if source == "" || a.config.UID == 0 {
-		return client, client.Tool().Shares(a.goos, false)
+		return client, client.Tool().Shares(a.config.OS, false)
 	}
 	dir := filepath.Join(a.state.Dir(), identity, state.RootfsDir)
-	return rooted{Client: client, own: client.WithRootfs(dir), source: source, dir: dir}, client.Tool().Shares(a.goos, true)
+	return rooted{Client: client, own: client.WithRootfs(dir), source: source, dir: dir}, client.Tool().Shares(a.config.OS, true)
 }
 
 // sharesOf are the directories that the guest of a bottle that runs may see.
 func (a *App) sharesOf(client *smolvm.Client, instance *state.Instance) []string {
 	_, err := os.Lstat(filepath.Join(instance.Dir(), state.RootfsDir))
-	return client.Tool().Shares(a.goos, err == nil)
+	return client.Tool().Shares(a.config.OS, err == nil)
 }
 
 // rooted makes and starts machines with a root of their own; the other calls need none.

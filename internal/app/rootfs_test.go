@@ -64,7 +64,7 @@ func read(t *testing.T, path string) string {
 
 func TestEveryMachineHasItsOwnRoot(t *testing.T) {
 	a := newApp(t)
-	a.config.UID, a.goos = 1000, "linux"
+	a.config.UID, a.config.OS = 1000, "linux"
 	client, root, log := installation(t)
 	if got := client.AgentRootfs(); got != root {
 		t.Fatalf("the root is %q, want %q", got, root)
@@ -119,7 +119,7 @@ func TestWhoHasNoRootOfItsOwn(t *testing.T) {
 		{lite, 1000, "linux", "[]"},
 	} {
 		a := newApp(t)
-		a.config.UID, a.goos = test.uid, test.goos
+		a.config.UID, a.config.OS = test.uid, test.goos
 		machine, shares := a.machineOf(test.client, "demo-aaaaa")
 		if _, plain := machine.(*smolvm.Client); !plain || fmt.Sprint(shares) != test.want {
 			t.Errorf("%T, %q, want %s", machine, shares, test.want)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
-	"runtime"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -59,11 +58,8 @@ func (a *App) vmClient(ctx context.Context, path string, extra map[string]string
 
 // buildLite builds smolvm-lite and its PID 1 from the checkout.
 func (a *App) buildLite(ctx context.Context) (path string, env map[string]string, err error) {
-	if runtime.GOOS != "linux" {
-		return "", nil, &Problem{
-			Text:  "smolvm is not on PATH, and its stand-in smolvm-lite runs on Linux only",
-			Hints: []string{"install smolvm 1.8.1 or newer and put it on PATH", "or name it: export BOTTLE_SMOLVM=/path/to/smolvm"},
-		}
+	if err := liteRuns(a.config.OS); err != nil {
+		return "", nil, err
 	}
 	if a.source == "" {
 		return "", nil, &Problem{
@@ -87,9 +83,20 @@ func (a *App) buildLite(ctx context.Context) (path string, env map[string]string
 	return lite, map[string]string{"SMOLVM_LITE_INIT": pid1, "SMOLVM_LITE_KERNEL": a.kernelDir()}, nil
 }
 
+// liteRuns says whether the stand-in can take the tool's place on a system.
+func liteRuns(goos string) error {
+	if goos == "linux" {
+		return nil
+	}
+	return &Problem{
+		Text:  "smolvm is not on PATH, and its stand-in smolvm-lite runs on Linux only",
+		Hints: []string{"install smolvm 1.8.1 or newer and put it on PATH", "or name it: export BOTTLE_SMOLVM=/path/to/smolvm"},
+	}
+}
+
 func (a *App) program(ctx context.Context, pkg string) (string, error) {
 	program, err := a.programs().Build(ctx, gobuild.Target{
-		Package: pkg, Name: filepath.Base(pkg), OS: runtime.GOOS, Arch: runtime.GOARCH,
+		Package: pkg, Name: filepath.Base(pkg), OS: a.config.OS, Arch: a.config.Arch,
 	})
 	return program.Path, err
 }

@@ -24,11 +24,12 @@ func mayImport() map[string][]string {
 		"internal/secret":   {},
 		"internal/event":    {},
 		"internal/execx":    {"internal/secret"},
-		"internal/state":    {"internal/names"},
+		"internal/sunpath":  {},
+		"internal/state":    {"internal/names", "internal/sunpath"},
 		"internal/manifest": {"internal/forge", "internal/names", "internal/nearest", "internal/event", "internal/guest"},
 		"internal/starter":  {"internal/plan"},
 		"internal/plan":     {"internal/names", "internal/event", "internal/guest", "internal/manifest"},
-		"internal/link":     {"internal/ownsock", "internal/secret"},
+		"internal/link":     {"internal/ownsock", "internal/secret", "internal/sunpath"},
 		"internal/ownsock":  {},
 		"internal/termsafe": {},
 		"internal/agentlog": {"internal/termsafe"},
@@ -97,6 +98,11 @@ func mayImport() map[string][]string {
 		"internal/initd":     {"internal/control", "internal/execx", "internal/ownsock"},
 		"internal/fuzzing":   {"internal/execx"},
 
+		// the same bottle in a cluster
+		"internal/cluster":           {"internal/control", "internal/daemons", "internal/link"},
+		"internal/outfit":            {"internal/plan", "pkg/provision"},
+		"internal/render/kubernetes": {"internal/cluster", "internal/daemons", "internal/guest", "internal/plan", "pkg/provision"},
+
 		"pkg/bundle":    {},
 		"pkg/provision": {},
 		"pkg/smolvm":    {"internal/execx", "internal/secret"},
@@ -123,7 +129,10 @@ func neverReach() map[string][]string {
 		"internal/journal":       effects,
 		"internal/boundedlisten": effects,
 		"internal/printable":     effects,
+		"internal/outfit":        effects,
 		"internal/overseer":      {"github.com/moby/moby/client"},
+		// What writes manifests opens nothing; its constants come with the daemons' channel.
+		"internal/render/kubernetes": {"os/exec", "net/http", "github.com/moby/moby/client"},
 		// No program runs on what a guest sent: not git, not diff, not tar.
 		"internal/workspace/wire":    effects,
 		"internal/workspace/staging": effects,
@@ -231,6 +240,30 @@ func TestOneWayToStartPrograms(t *testing.T) {
 		if slices.Contains(strings.Fields(imports), "os/exec") && pkg != module+"internal/execx" {
 			t.Errorf("%s imports os/exec", pkg)
 		}
+	}
+}
+
+// What differs between systems is decided by functions that are told the system, so that
+// tests can ask for another one. These are the edges that look.
+func TestWhoLooksAtTheSystem(t *testing.T) {
+	t.Parallel()
+	edges := []string{"internal/app/app.go", "internal/gitgate/git.go", "internal/host/host.go"}
+	err := filepath.WalkDir("../..", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go") {
+			return err
+		}
+		place := strings.TrimPrefix(filepath.ToSlash(name), "../../")
+		if strings.HasPrefix(place, "tests/") || slices.Contains(edges, place) {
+			return nil
+		}
+		text, err := os.ReadFile(name)
+		if err == nil && strings.Contains(string(text), "runtime."+"GOOS") {
+			t.Errorf("%s looks at the system it runs on: take it as an argument", place)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -80,7 +80,7 @@ func shellWord(word string) string {
 func commands() []command {
 	return []command{
 		initCommand(), startCommand(), attachCommand(), resumeCommand(), execCommand(), shellCommand(), listCommand(), logsCommand(), inspectCommand(),
-		stopCommand(), cleanupCommand(), copyOutCommand(), verifyCommand(), superviseCommand(), auditCommand(), planCommand(), whyCommand(),
+		stopCommand(), cleanupCommand(), copyOutCommand(), verifyCommand(), superviseCommand(), auditCommand(), planCommand(), whyCommand(), renderCommand(), overseeCommand(),
 		imagesCommand(), baseCommand(), setupCommand(), doctorCommand(), cleanCommand(), completionCommand(), manCommand(), versionCommand(),
 	}
 }

@@ -80,15 +80,20 @@ func (g *Gate) command(run gitRun) execx.Cmd {
 	if run.dir != "" {
 		args = append([]string{"--git-dir=" + run.dir}, args...)
 	}
-	limits := ""
-	if runtime.GOOS == "linux" {
-		limits = fmt.Sprintf("ulimit -c 0 && ulimit -v %d && ulimit -t %d && ", gitAddressKiB, gitCPUSeconds)
-	}
 	return execx.Cmd{
-		Path: "/bin/sh", Args: append([]string{"-c", limits + `exec "$0" "$@"`, g.options.Git}, args...),
+		Path: "/bin/sh", Args: append([]string{"-c", gitLimits(runtime.GOOS) + `exec "$0" "$@"`, g.options.Git}, args...),
 		Env: gitEnv(g.home(), run.env...), Dir: g.home(), Stdin: run.stdin, Stdout: run.stdout, Stderr: run.stderr,
 		Grace: 500 * time.Millisecond, DieWithUs: true,
 	}
+}
+
+// gitLimits are for a shell. Other systems than the bundle's run the tests only, and macOS
+// knows no limit of the address space.
+func gitLimits(goos string) string {
+	if goos != "linux" {
+		return ""
+	}
+	return fmt.Sprintf("ulimit -c 0 && ulimit -v %d && ulimit -t %d && ", gitAddressKiB, gitCPUSeconds)
 }
 
 func (g *Gate) git(ctx context.Context, run gitRun) error { return execx.Run(ctx, g.command(run)) }

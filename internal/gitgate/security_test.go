@@ -139,6 +139,17 @@ func TestReplaceRefsAreIgnored(t *testing.T) {
 	w.refused(dir, "rule github-pat", "origin", "HEAD")
 }
 
+func TestLimitsOfGit(t *testing.T) {
+	t.Parallel()
+	for goos, want := range map[string]string{
+		"linux": "ulimit -c 0 && ulimit -v 4194304 && ulimit -t 600 && ", "darwin": "",
+	} {
+		if got := gitLimits(goos); got != want {
+			t.Errorf("%s: %q, want %q", goos, got, want)
+		}
+	}
+}
+
 // The limits of a git process are in force before it reads a byte.
 func TestResourcesOfGit(t *testing.T) {
 	t.Parallel()

@@ -86,6 +86,8 @@ type Options struct {
 	Events    event.Sink
 	Log       io.Writer // what apt prints; nil: nowhere
 	System    *System   // nil: this machine
+	// Engine asks the Docker Engine for its version.
+	Engine func(ctx context.Context) (version string, err error)
 }
 
 func (o Options) withDefaults() Options {
@@ -96,7 +98,7 @@ func (o Options) withDefaults() Options {
 		o.Log = io.Discard
 	}
 	if o.System == nil {
-		o.System = thisMachine(o.Env)
+		o.System = thisMachine(o.Env, o.Engine)
 	}
 	return o
 }
@@ -144,10 +146,10 @@ func (s *System) qemu() string {
 	return "qemu-system-x86_64"
 }
 
-func thisMachine(env []string) *System {
+func thisMachine(env []string, engine func(context.Context) (string, error)) *System {
 	r := runner{env: env}
 	return &System{
 		GOOS: runtime.GOOS, GOARCH: runtime.GOARCH, UID: os.Getuid(),
-		Find: r.find, Run: r.run, Start: r.start, Engine: engineVersion, Free: freeBytes,
+		Find: r.find, Run: r.run, Start: r.start, Engine: engine, Free: freeBytes,
 	}
 }

@@ -10,9 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
-	"time"
 
-	"github.com/moby/moby/client"
 	"golang.org/x/sys/unix"
 
 	"bottle.internal/internal/execx"
@@ -74,22 +72,6 @@ func (r runner) start(args []string, log *os.File) error {
 	}
 	_, err = execx.StartDetached(execx.Cmd{Path: path, Args: args[1:], Env: r.env, Dir: "/"}, log)
 	return err
-}
-
-// engineVersion asks the Docker Engine's API, which is what bottles use.
-func engineVersion(ctx context.Context) (version string, err error) {
-	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
-	defer cancel()
-	engine, err := client.New(client.FromEnv)
-	if err != nil {
-		return "", err
-	}
-	defer func() { err = errors.Join(err, engine.Close()) }()
-	answer, err := engine.ServerVersion(ctx, client.ServerVersionOptions{})
-	if err != nil {
-		return "", err
-	}
-	return answer.Version, nil
 }
 
 // freeBytes looks at the nearest directory that exists.

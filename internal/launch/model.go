@@ -6,6 +6,7 @@ import (
 
 	"bottle.internal/internal/echo"
 	"bottle.internal/internal/echo/model"
+	"bottle.internal/internal/outfit"
 	"bottle.internal/internal/plan"
 )
 
@@ -32,7 +33,7 @@ func modelOf(p plan.Plan) *echo.Model {
 	}
 	change := model.Step{Name: "write a file", Shell: writeScript}
 	if remote, branch := scriptedRemote(p); remote.Name != "" {
-		change = model.Step{Name: "write, commit and push", Shell: fmt.Sprintf(changeScript, remote.Name, upstreamURL(remote), branch)}
+		change = model.Step{Name: "write, commit and push", Shell: fmt.Sprintf(changeScript, remote.Name, outfit.UpstreamURL(remote), branch)}
 	}
 	script := model.Script{Steps: []model.Step{change}}
 	if p.Supervise {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"bottle.internal/internal/event"
+	"bottle.internal/internal/outfit"
 	"bottle.internal/internal/plan"
 	"bottle.internal/internal/secret"
 	"bottle.internal/pkg/provision"
@@ -38,27 +39,13 @@ func (b *Bottle) provision(ctx context.Context) error {
 }
 
 func (b *Bottle) provisionInput(ctx context.Context) (provision.Input, error) {
-	input := provision.Input{
-		CAs:     b.trust.certs,
-		Prompt:  provision.Prompt{Path: b.plan.Prompt.Guest, Text: b.deps.Prompt},
-		Workdir: b.plan.Workdir,
-	}
+	input := outfit.Of(b.plan, b.deps.Prompt)
+	input.CAs = b.trust.certs
 	if b.kept != nil { // an earlier run could have changed it, and this bottle may be a newer one
 		var err error
 		if input.Program, err = b.deps.Program(ctx); err != nil {
 			return provision.Input{}, err
 		}
-	}
-	if user := b.plan.Git.User; user != nil {
-		input.Git.Name, input.Git.Email = user.Name, user.Email
-	}
-	for _, remote := range b.plan.Git.Remotes {
-		input.Git.Remotes = append(input.Git.Remotes, provision.Remote{
-			Upstream: upstreamURL(remote), Gate: fmt.Sprintf("http://127.0.0.1:%d/%s.git", plan.PortGitGate, remote.Name),
-		})
-	}
-	if b.plan.Supervise {
-		input.Supervise = fmt.Sprintf("http://127.0.0.1:%d/mcp", plan.PortSupervise)
 	}
 	for _, skill := range b.plan.Skills {
 		files, ok := b.deps.Skills[skill.Name]
@@ -66,9 +53,6 @@ func (b *Bottle) provisionInput(ctx context.Context) (provision.Input, error) {
 			return provision.Input{}, fmt.Errorf("the skill %s has not been opened", skill.Name)
 		}
 		input.Skills = append(input.Skills, provision.Skill{Name: skill.Name, FS: files})
-	}
-	for _, file := range b.plan.Files {
-		input.Settings = append(input.Settings, provision.Setting{Path: file.Path, Data: []byte(file.Text)})
 	}
 	input.Settings = append(input.Settings, b.alarm.settings()...)
 	for _, env := range b.plan.Env {
@@ -80,17 +64,6 @@ func (b *Bottle) provisionInput(ctx context.Context) (provision.Input, error) {
 	}
 	return input, nil
 }
-
-// upstreamURL is how people write a repository, and so the agent.
-func upstreamURL(remote plan.Remote) string {
-	host := remote.Host
-	if remote.Port != sshPort {
-		host = fmt.Sprintf("%s:%d", host, remote.Port)
-	}
-	return fmt.Sprintf("ssh://%s@%s%s", remote.User, host, remote.Path)
-}
-
-const sshPort = 22
 
 // value finds what a variable of the guest is set to.
 func (b *Bottle) value(env plan.Env) (secret.Value, error) {

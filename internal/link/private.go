@@ -16,3 +16,8 @@ func ListenPrivate(ctx context.Context, path string) (*net.UnixListener, error) 
 func PeerIsUs(conn *net.UnixConn) bool {
 	return peerAllowed(conn, func(uid int) bool { return uid == os.Geteuid() || uid == 0 })
 }
+
+// PeerIs asks the kernel whether a connection comes from the user uid.
+func PeerIs(conn *net.UnixConn, uid int) bool {
+	return peerAllowed(conn, func(peer int) bool { return peer == uid })
+}

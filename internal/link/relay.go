@@ -24,11 +24,14 @@ const (
 // ErrGateDown is the failure of a connection made while the bundle has no address.
 var ErrGateDown = errors.New("the bundle is down")
 
-// RelayConfig describes a [Relay]. Socket, Port, Key and Gate are required.
+// RelayConfig describes a [Relay]. Port, Key and Gate are required, and Socket or Listener.
 type RelayConfig struct {
 	Socket string // path of the unix socket; its directory is ours with mode 0700
-	Port   uint16 // the daemon's port behind the gate
-	Key    Key
+	// Listener takes the place of Socket where the guest is all that can reach it, whoever
+	// asks. The relay owns it.
+	Listener net.Listener
+	Port     uint16 // the daemon's port behind the gate
+	Key      Key
 	// Gate returns the gate's address of the moment, or "" while there is none. It is
 	// asked for each connection, so a bundle may come back at another address.
 	Gate func() string
@@ -78,9 +81,13 @@ func NewRelay(ctx context.Context, config RelayConfig) (*Relay, error) {
 	if config.allowed == nil {
 		config.allowed = func(uid int) bool { return ours(uid, config.PeerUID) }
 	}
-	listener, err := listenUnix(ctx, config.Socket, config.PeerUID)
-	if err != nil {
-		return nil, fmt.Errorf("opening the relay socket %s: %w", config.Socket, err)
+	listener := config.Listener
+	if listener == nil {
+		unix, err := listenUnix(ctx, config.Socket, config.PeerUID)
+		if err != nil {
+			return nil, fmt.Errorf("opening the relay socket %s: %w", config.Socket, err)
+		}
+		listener = unix
 	}
 	serving, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	r := &Relay{config: config, cancel: cancel, done: make(chan struct{}), shaking: make(chan struct{}, maxHandshakes)}
@@ -113,7 +120,7 @@ func (r *Relay) Stats() RelayStats {
 func (r *Relay) handle(ctx context.Context, guest Conn) {
 	r.active.Add(1)
 	defer r.active.Add(-1)
-	if !peerAllowed(guest, r.config.allowed) {
+	if r.config.Listener == nil && !peerAllowed(guest, r.config.allowed) {
 		r.refused.Add(1)
 		return
 	}

@@ -11,16 +11,14 @@ import (
 	"syscall"
 
 	"bottle.internal/internal/ownsock"
+	"bottle.internal/internal/sunpath"
 )
-
-// maxSocketPath is the longest path that every system's sockaddr_un can hold.
-const maxSocketPath = 103
 
 // listenUnix creates a socket that only its owner can connect to, in a directory that only
 // its owner can enter.
 func listenUnix(ctx context.Context, path string, peerUID int) (*net.UnixListener, error) {
-	if len(path) > maxSocketPath {
-		return nil, fmt.Errorf("the path has %d bytes, a socket allows %d", len(path), maxSocketPath)
+	if len(path) > sunpath.Portable {
+		return nil, fmt.Errorf("the path has %d bytes, a socket allows %d", len(path), sunpath.Portable)
 	}
 	if err := checkDir(filepath.Dir(path), peerUID); err != nil {
 		return nil, err

@@ -9,11 +9,11 @@ import (
 	"strings"
 
 	"bottle.internal/internal/names"
+	"bottle.internal/internal/sunpath"
 )
 
-// maxSocketDir leaves room for "/65535.sock" in the 103 bytes that macOS gives a
-// unix socket path (Linux gives 107).
-const maxSocketDir = 90
+// maxSocketDir leaves room for the longest name in the path of a socket.
+const maxSocketDir = sunpath.Portable - len("/65535.sock") - 2
 
 // socketPrefix begins the name of a socket directory outside the instance. Its owner, its
 // identity and a random end follow: a directory that nobody wrote down is still known.
@@ -26,12 +26,12 @@ const randomEnd = 10
 // where the path is short enough for a socket, else a fresh one under the temporary
 // directory, whose path belongs into [Status].SocketDir.
 func (i *Instance) SocketDir() (dir string, outside bool, err error) {
-	inside := filepath.Join(i.dir, SocketDir)
-	if len(inside) <= maxSocketDir {
-		return inside, false, makeOurs(inside)
-	}
 	prefix := i.root.socketPrefix() + string(i.ID) + "-"
-	dir, err = os.MkdirTemp(shortTemp(len(prefix)+randomEnd), prefix)
+	where, outside := placeSockets(i.dir, os.TempDir(), prefix)
+	if !outside {
+		return where, false, makeOurs(where)
+	}
+	dir, err = os.MkdirTemp(where, prefix)
 	if err != nil {
 		return "", false, fmt.Errorf("making a socket directory: %w", err)
 	}
@@ -71,12 +71,18 @@ func tempDirs() []string {
 	return []string{"/tmp"}
 }
 
-// shortTemp is a temporary directory with room for a name.
-func shortTemp(name int) string {
-	if dir := os.TempDir(); len(dir)+1+name <= maxSocketDir {
-		return dir
+// placeSockets decides where the sockets of an instance are: in it, where its path is short
+// enough, else in a directory of their own below the one that it returns: the temporary
+// directory, or /tmp where that is long too, as on macOS.
+func placeSockets(instance, temp, prefix string) (dir string, outside bool) {
+	inside := filepath.Join(instance, SocketDir)
+	if len(inside) <= maxSocketDir {
+		return inside, false
 	}
-	return "/tmp"
+	if len(temp)+1+len(prefix)+randomEnd <= maxSocketDir {
+		return temp, true
+	}
+	return "/tmp", true
 }
 
 // StraySocketDirs finds the socket directories of this root that no instance has written

@@ -21,7 +21,7 @@ type Host struct {
 	Root fs.FS    // its file system, for /etc/apt, /etc/os-release and the like
 	Env  []string // the environment of apt and mmdebstrap: PATH, proxies
 	Dir  string   // scratch space that stays: apt's package lists between plan and build
-	OS   string   // runtime.GOOS
+	OS   string   // as Go spells it
 	Arch string   // runtime.GOARCH, which Debian names alike for amd64 and arm64
 	UID  int
 	User string
