@@ -18,6 +18,7 @@ var (
 	packageName = regexp.MustCompile(`^[a-z0-9][a-z0-9+.-]+$`)
 	npmName     = regexp.MustCompile(`^(@[a-z0-9][a-z0-9._-]*/)?[a-z0-9][a-z0-9._-]*$`)
 	npmVersion  = regexp.MustCompile(`^[0-9][0-9A-Za-z.+-]*$`)
+	npmSuffix   = regexp.MustCompile(`^-[0-9A-Za-z.-]+$`)
 	envName     = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 )
 
@@ -146,7 +147,7 @@ func architectures() []string { return []string{"amd64", "arm64"} }
 
 func readTarball(t *table) Tarball {
 	ball := Tarball{
-		Package: t.required("package"), Version: t.required("version"), Integrity: t.required("integrity"),
+		Package: t.required("package"), Suffix: t.text("suffix"), Version: t.text("version"), Integrity: t.text("integrity"),
 		Files: t.texts("files"), Links: t.textMap("links"),
 	}
 	if ball.Package != "" && !npmName.MatchString(ball.Package) {
@@ -154,6 +155,12 @@ func readTarball(t *table) Tarball {
 	}
 	if ball.Version != "" && !npmVersion.MatchString(ball.Version) {
 		t.bad("version", "%q is not one exact version", ball.Version)
+	}
+	if (ball.Version == "") != (ball.Integrity == "") {
+		t.bad("", "needs both a version and an integrity, or neither: then bottle.lock has them")
+	}
+	if ball.Suffix != "" && (ball.Version != "" || !npmSuffix.MatchString(ball.Suffix)) {
+		t.bad("suffix", "%q must be like -linux-x64, and the version in bottle.lock", ball.Suffix)
 	}
 	if _, err := npm.Digest(ball.Integrity); ball.Integrity != "" && err != nil {
 		t.bad("integrity", "must be sha512- and 88 characters of base64, as `npm view PACKAGE@VERSION dist.integrity` prints it")
