@@ -70,9 +70,9 @@ func (a *App) deps(ctx context.Context, p plan.Plan, client *smolvm.Client) (dep
 	return launch.Deps{
 		Machine: client, Tool: client.Tool(), Sidecars: sidecars, Values: values, Skills: skills, Prompt: prompt,
 		Secrets: secrets, Audit: log, Targets: boundary.Open, State: a.state, Owner: a.owner(), Events: a.events, PID: os.Getpid(), PIDStart: started, Now: time.Now,
-		Release: func() error { return errors.Join(a.closeAudit(ctx, p.Identity, log), engine.Close()) },
+		Release:  func() error { return errors.Join(a.closeAudit(ctx, p.Identity, log), engine.Close()) },
 		Artifact: func(ctx context.Context) (launch.Artifact, error) { return a.bootable(ctx, client, p.Image.Tools) },
-		Program: a.guestProgram, Fill: a.fill(p), Observe: a.config.Observe,
+		Program:  a.guestProgram, Fill: a.fill(p), Observe: a.config.Observe,
 	}, closeSkills, nil
 }
 
