@@ -101,13 +101,15 @@ func TestOnlyASignedPackBoots(t *testing.T) {
 	if err != nil || artifact.Path == "" || artifact.Image != signed[0].Digest {
 		t.Fatalf("a signed pack does not boot: %+v, %v", artifact, err)
 	}
-	good := state.Status{Artifact: artifact.Path, ImageKey: "", ImageDigest: artifact.Image, PackSHA256: artifact.SHA256}
 	job, err := w.agentJob(t.Context(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	good.ImageKey = job.Key()
-	if err := w.checkResumable(t.Context(), good); err != nil {
+	good := state.Status{Machine: "kept", Artifact: artifact.Path, ImageKey: job.Key(), ImageDigest: artifact.Image, PackSHA256: artifact.SHA256}
+	if err := w.client.Create(t.Context(), smolvm.CreateOptions{Name: "kept", From: artifact.Path}); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.settleMachine(t.Context(), w.client, good); err != nil {
 		t.Errorf("what was started cannot be resumed: %v", err)
 	}
 	for name, test := range map[string]struct {
@@ -118,11 +120,11 @@ func TestOnlyASignedPackBoots(t *testing.T) {
 		"another recipe": {func(s *state.Status) { s.ImageKey = strings.Repeat("0", 64) }, "there is no signature of it"},
 		"unknown":        {func(s *state.Status) { s.ImageDigest = "" }, "there is no signature of it"},
 		"other bytes":    {func(s *state.Status) { s.PackSHA256 = strings.Repeat("0", 64) }, "its bytes have the sha256 " + artifact.SHA256},
-		"no file":        {func(s *state.Status) { s.Artifact = "/nonexistent" }, "no such file"},
+		"no file":        {func(s *state.Status) { s.Artifact = "" }, "no such file"},
 	} {
 		status := good
 		test.change(&status)
-		err := w.checkResumable(t.Context(), status)
+		err := w.settleMachine(t.Context(), w.client, status)
 		if refused(t, err, refusal); err != nil && !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: %v, want %q", name, err, test.want)
 		}
@@ -196,6 +198,9 @@ func TestUnusableKeysBootNothing(t *testing.T) {
 	w := newSignedWorld(t)
 	w.sign(t)
 	public := readFile(t, w.key+".pub")
+	if err := os.Remove(w.keysPath()); err != nil {
+		t.Fatal(err)
+	}
 	for name, test := range map[string]struct {
 		change func()
 		want   string
@@ -203,20 +208,16 @@ func TestUnusableKeysBootNothing(t *testing.T) {
 		"empty":    {func() { writeFile(t, w.keysPath(), "") }, "there is no key in it"},
 		"rubbish":  {func() { writeFile(t, w.keysPath(), public+"?") }, "line 3 is no public key of minisign"},
 		"writable": {func() { writeFile(t, w.keysPath(), public); _ = os.Chmod(w.keysPath(), 0o666) }, "others have rights to it"},
-		"a directory": {func() {
-			_ = os.Remove(w.keysPath())
-			_ = os.Mkdir(w.keysPath(), 0o700)
-		}, "is no regular file"},
+		"a directory": {func() { _ = os.Mkdir(w.keysPath(), 0o700) }, "is no regular file"},
 	} {
 		test.change()
 		_, err := w.bootable(t.Context(), w.client, nil)
 		if refused(t, err, "reading the keys that images are signed by"); err != nil && !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: %v, want %q", name, err, test.want)
 		}
-		_ = os.Chmod(w.keysPath(), 0o600)
-	}
-	if err := os.Remove(w.keysPath()); err != nil {
-		t.Fatal(err)
+		if err := os.RemoveAll(w.keysPath()); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if _, err := w.bootable(t.Context(), w.client, nil); err != nil {
 		t.Errorf("without keys: %v", err)
