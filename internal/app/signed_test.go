@@ -205,9 +205,9 @@ func TestUnusableKeysBootNothing(t *testing.T) {
 		change func()
 		want   string
 	}{
-		"empty":    {func() { writeFile(t, w.keysPath(), "") }, "there is no key in it"},
-		"rubbish":  {func() { writeFile(t, w.keysPath(), public+"?") }, "line 3 is no public key of minisign"},
-		"writable": {func() { writeFile(t, w.keysPath(), public); _ = os.Chmod(w.keysPath(), 0o666) }, "others have rights to it"},
+		"empty":       {func() { writeFile(t, w.keysPath(), "") }, "there is no key in it"},
+		"rubbish":     {func() { writeFile(t, w.keysPath(), public+"?") }, "line 3 is no public key of minisign"},
+		"writable":    {func() { writeFile(t, w.keysPath(), public); _ = os.Chmod(w.keysPath(), 0o666) }, "others have rights to it"},
 		"a directory": {func() { _ = os.Mkdir(w.keysPath(), 0o700) }, "is no regular file"},
 	} {
 		test.change()
