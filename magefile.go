@@ -116,3 +116,13 @@ func optional(verb, arg string) []string {
 	}
 	return []string{verb, arg}
 }
+
+// VerifyBuild builds programs, base and images again and compares them with what the cache
+// has; KEEP=1 takes the base and what Go has compiled as they are, which is much faster.
+func VerifyBuild(ctx context.Context) error {
+	args := []string{"images", "--verify"}
+	if os.Getenv("KEEP") != "" {
+		args = append(args, "--keep-base", "--keep-go-cache")
+	}
+	return bottle(ctx, args...)
+}

@@ -14,7 +14,7 @@ import (
 
 func updateCommand() command {
 	return command{
-		name: "update", args: "[PART...]",
+		name: "update", args: "[" + strings.Join(app.UpdateParts(), "|") + "...]",
 		summary: "look for newer versions, and write them into bottle.lock",
 		help: `bottle.lock pins what the images are made of. This asks the Debian mirror or the image
 registry, and the npm registry, for what is newest, shows the difference, and writes it.
