@@ -176,9 +176,11 @@ func layers(was, now part) (Row, error) {
 	case now.layer == nil:
 		row.First = "there is no such layer any more"
 	default:
-		row.First, err = firstFile(was.layer, now.layer)
+		if row.First, err = firstFile(was.layer, now.layer); err != nil { // it differs, whatever is in it
+			row.First = "it cannot be read: " + err.Error()
+		}
 	}
-	return row, err
+	return row, nil
 }
 
 // digest hashes the bytes of a layer.
