@@ -67,8 +67,9 @@ func TestVerifyBuild(t *testing.T) {
 	// A byte in a program, and in the accounts of the agent; what the cache says of them stays.
 	program, layer := the(t, a, "programs/*/lite-init"), filepath.Join(a.dirs.cache, "layers", accounts(t, a)+".layer")
 	for _, file := range []string{program, layer} {
-		content := readFile(t, file)
-		writeFile(t, file, content[:20]+string(content[20]^1)+content[21:])
+		content := []byte(readFile(t, file))
+		content[20] ^= 1
+		writeFile(t, file, string(content))
 	}
 	var differ []string
 	for _, row := range verifyBuildOf(t, a) {
