@@ -36,6 +36,11 @@ func mayImport() map[string][]string {
 		"internal/control":  {"internal/link", "internal/secret", "internal/event"},
 		"internal/guest":    {},
 
+		// what images are made of, and who vouches for them
+		"internal/lockfile":    {},
+		"internal/imagesign":   {"internal/secret"},
+		"internal/verifybuild": {},
+
 		// the boundary: what the guest tries, and how the host judges it
 		"internal/guest/probe": {},
 		"internal/boundary":    {"internal/guest/probe", "internal/printable"},
@@ -115,6 +120,8 @@ func neverReach() map[string][]string {
 		"internal/proposal":      effects,
 		"internal/audit":         effects,
 		"internal/sshagent":      effects,
+		"internal/lockfile":      effects,
+		"internal/imagesign":     effects,
 		"internal/netguard":      effects,
 		"internal/canary":        effects,
 		"internal/daemons":       effects,
