@@ -199,25 +199,33 @@ func (r *rebuild) builderAgain(ctx context.Context, recipe *imagebuild.Recipe) (
 }
 
 // copyCheckout copies the files of a checkout, but nothing hidden, with times of long ago.
-func copyCheckout(to, from string) error {
+func copyCheckout(to, from string) (err error) {
+	if err := os.Mkdir(to, 0o700); err != nil {
+		return err
+	}
+	target, err := os.OpenRoot(to)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, target.Close()) }()
 	long := time.Date(2001, time.September, 9, 1, 46, 40, 0, time.UTC)
-	return fs.WalkDir(os.DirFS(from), ".", func(name string, found fs.DirEntry, err error) error {
+	source := os.DirFS(from)
+	return fs.WalkDir(source, ".", func(name string, found fs.DirEntry, err error) error {
 		switch {
-		case err != nil:
+		case err != nil || name == ".":
 			return err
-		case name != "." && strings.HasPrefix(found.Name(), ".") && found.IsDir():
+		case strings.HasPrefix(found.Name(), ".") && found.IsDir():
 			return fs.SkipDir
 		case found.IsDir():
-			return os.MkdirAll(filepath.Join(to, name), 0o700)
+			return target.Mkdir(name, 0o700)
 		case !found.Type().IsRegular():
 			return nil
 		}
-		content, err := os.ReadFile(filepath.Join(from, name))
+		content, err := fs.ReadFile(source, name)
 		if err != nil {
 			return err
 		}
-		target := filepath.Join(to, name)
-		return errors.Join(os.WriteFile(target, content, 0o600), os.Chtimes(target, long, long))
+		return errors.Join(target.WriteFile(name, content, 0o600), target.Chtimes(name, long, long))
 	})
 }
 

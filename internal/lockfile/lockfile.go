@@ -165,8 +165,11 @@ func (b Base) check() error {
 
 func (n Npm) check() error {
 	return fits("npm "+n.Tool+" "+n.Platform, []field{
-		{"tool", n.Tool, plainText}, {"platform", n.Platform, platformForm}, {"package", n.Package, plainText},
-		{"version", n.Version, versionForm}, {"integrity", n.Integrity, integrityForm},
+		{"tool", n.Tool, plainText},
+		{"platform", n.Platform, platformForm},
+		{"package", n.Package, plainText},
+		{"version", n.Version, versionForm},
+		{"integrity", n.Integrity, integrityForm},
 	})
 }
 

@@ -72,9 +72,7 @@ func next(from *tar.Reader) (*entry, error) {
 		"owner's name": header.Uname + ":" + header.Gname, "link": header.Linkname, "size": fmt.Sprint(header.Size),
 		"time": header.ModTime.UTC().String(), "format": header.Format.String(),
 	}}
-	for name, value := range header.PAXRecords {
-		one.header[name] = value
-	}
+	maps.Copy(one.header, header.PAXRecords)
 	hash := sha256.New()
 	if _, err := io.Copy(hash, from); err != nil {
 		return nil, err

@@ -153,7 +153,7 @@ func TestFilesAndTable(t *testing.T) {
 		}
 		return path
 	}
-	one, two := write("1", "program"), write("2", "progrom!")
+	one, two := write("1", "program"), write("2", "progRam!")
 	same, err := verifybuild.Files("program a", one, one)
 	if err != nil {
 		t.Fatal(err)
@@ -168,7 +168,7 @@ func TestFilesAndTable(t *testing.T) {
 	a, b := same.Recorded[:16], differs.Rebuilt[:16]
 	want := "what       recorded          rebuilt           same\n" +
 		"program a  " + a + "  " + a + "  yes\n" +
-		"program b  " + a + "  " + b + "  NO: 7 and 8 bytes, alike up to byte 5\n" +
+		"program b  " + a + "  " + b + "  NO: 7 and 8 bytes, alike up to byte 4\n" +
 		"layer      -                 -                 NO\n"
 	got := verifybuild.Table([]verifybuild.Row{same, differs, {What: "layer"}})
 	if got != want {

@@ -28,19 +28,23 @@ func TestNewest(t *testing.T) {
 	}{
 		"the latest": {"", []func(http.ResponseWriter, string) bool{says(described("1.3.0"))}, "@a/tool 1.3.0", "/@a/tool/latest"},
 		"of a platform": {
-			"-linux-x64", []func(http.ResponseWriter, string) bool{says(described("1.3.0")), says(described("1.3.0-linux-x64"))},
+			"-linux-x64",
+			[]func(http.ResponseWriter, string) bool{says(described("1.3.0")), says(described("1.3.0-linux-x64"))},
 			"@a/tool 1.3.0-linux-x64", "/@a/tool/latest\n/@a/tool/1.3.0-linux-x64",
 		},
 		"not for this platform": {
-			"-linux-x64", []func(http.ResponseWriter, string) bool{says(described("1.3.0")), status(404)},
+			"-linux-x64",
+			[]func(http.ResponseWriter, string) bool{says(described("1.3.0")), status(404)},
 			"asking for npm package @a/tool: not found on ", "/@a/tool/latest\n/@a/tool/1.3.0-linux-x64",
 		},
 		"a path as a version": {
-			"-linux-x64", []func(http.ResponseWriter, string) bool{says(`{"version":"../../evil"}`)},
+			"-linux-x64",
+			[]func(http.ResponseWriter, string) bool{says(`{"version":"../../evil"}`)},
 			`asking for npm package @a/tool: "../../evil" is not a version`, "/@a/tool/latest",
 		},
 		"an old hash": {
-			"", []func(http.ResponseWriter, string) bool{says(`{"version":"1.0.0","dist":{"integrity":"sha1-x"}}`)},
+			"",
+			[]func(http.ResponseWriter, string) bool{says(`{"version":"1.0.0","dist":{"integrity":"sha1-x"}}`)},
 			`asking for npm package @a/tool: integrity "sha1-x" is not sha512- and 88 characters of base64`, "/@a/tool/latest",
 		},
 		"no json":  {"", []func(http.ResponseWriter, string) bool{says("<html>")}, "the registry's description cannot be read", "/@a/tool/latest"},
