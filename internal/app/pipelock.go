@@ -28,6 +28,9 @@ func (a *App) firewallEngine() string {
 
 // supplied are the operator's own programs for the bundle's image.
 func (a *App) supplied() (map[string]imagebuild.SuppliedFile, error) {
+	if a.firewallEngine() == engineBuiltin {
+		return nil, nil
+	}
 	lock, err := a.readLock()
 	if err != nil {
 		return nil, err
@@ -37,7 +40,7 @@ func (a *App) supplied() (map[string]imagebuild.SuppliedFile, error) {
 		pinned = lock.Pipelock.SHA256
 	}
 	file, err := a.namedPipelock(pinned)
-	if err != nil || file.Path == "" {
+	if err != nil {
 		return nil, err
 	}
 	if pinned != "" && pinned != file.SHA256 {

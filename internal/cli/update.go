@@ -19,7 +19,8 @@ func updateCommand() command {
 		help: `bottle.lock pins what the images are made of. This asks the Debian mirror or the image
 registry, and the npm registry, for what is newest, shows the difference, and writes it.
 The parts are ` + strings.Join(app.UpdateParts(), ", ") + `; without one it is all of them. pipelock is
-pinned where PIPELOCK_BIN and PIPELOCK_SHA256 name it; the tools are only recorded.
+pinned where PIPELOCK_BIN and PIPELOCK_SHA256 name it; the tools are only recorded. Tools of
+agents are held to the lock always, the base where BOTTLE_LOCKED=1 is set.
 
   bottle update
   bottle update npm
