@@ -16,6 +16,7 @@ import (
 	"bottle.internal/internal/event"
 	"bottle.internal/internal/gobuild"
 	"bottle.internal/internal/imagebuild"
+	"bottle.internal/internal/lockfile"
 	"bottle.internal/internal/secret"
 	"bottle.internal/internal/state"
 	"bottle.internal/pkg/smolvm"
@@ -44,6 +45,7 @@ type App struct {
 	state  *state.Root
 	events event.Sink
 	tool   once[*smolvm.Client]
+	locks  once[lockfile.File]
 
 	mu   sync.Mutex
 	jobs map[string]*once[*imagebuild.Job] // by recipe and tools

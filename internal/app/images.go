@@ -71,7 +71,7 @@ func (a *App) planJob(ctx context.Context, recipe string, tools []string) (*imag
 			return nil, err
 		}
 	}
-	lock, err := a.readLock()
+	lock, err := a.lock()
 	if err != nil {
 		return nil, err
 	}

@@ -36,6 +36,9 @@ func (a *App) readLock() (lockfile.File, error) {
 	return lock, nil
 }
 
+// lock is the lock as builds see it, read once.
+func (a *App) lock() (lockfile.File, error) { return a.locks.get(a.readLock) }
+
 // pins are the lock's tools as the builder wants them.
 func pins(lock lockfile.File) []imagebuild.Pin {
 	var all []imagebuild.Pin
@@ -81,7 +84,7 @@ func (a *App) heldTo(lock lockfile.File, job *imagebuild.Job) error {
 
 // mentionLock says, where an image is really built, that its base is another one.
 func (a *App) mentionLock(ctx context.Context, job *imagebuild.Job) {
-	lock, err := a.readLock()
+	lock, err := a.lock()
 	chosen := lockedBase(job.Chosen())
 	pinned, ok := lock.Base(chosen.Platform, chosen.From)
 	if err != nil || !ok || pinned.Digest == chosen.Digest {

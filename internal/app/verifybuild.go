@@ -173,7 +173,7 @@ func (r *rebuild) planAgain(ctx context.Context, name string, tools []string) (*
 }
 
 func (r *rebuild) builderAgain(ctx context.Context, recipe *imagebuild.Recipe) (*imagebuild.Builder, error) {
-	lock, err := r.readLock()
+	lock, err := r.lock()
 	if err != nil {
 		return nil, err
 	}
