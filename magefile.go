@@ -112,3 +112,25 @@ func bottle(ctx context.Context, args ...string) error {
 	}
 	return nil
 }
+
+// Update looks for newer versions of what the images are made of, and writes bottle.lock;
+// PART names one part of it: base, npm, pipelock or tools.
+func Update(ctx context.Context) error { return bottle(ctx, optional("update", os.Getenv("PART"))...) }
+
+// optional is a command line with an argument that may be missing.
+func optional(verb, arg string) []string {
+	if arg == "" {
+		return []string{verb}
+	}
+	return []string{verb, arg}
+}
+
+// VerifyBuild builds programs, base and images again and compares them with what the cache
+// has; KEEP=1 takes the base and what Go has compiled as they are, which is much faster.
+func VerifyBuild(ctx context.Context) error {
+	args := []string{"images", "--verify"}
+	if os.Getenv("KEEP") != "" {
+		args = append(args, "--keep-base", "--keep-go-cache")
+	}
+	return bottle(ctx, args...)
+}

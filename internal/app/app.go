@@ -19,6 +19,7 @@ import (
 	"bottle.internal/internal/gobuild"
 	"bottle.internal/internal/host"
 	"bottle.internal/internal/imagebuild"
+	"bottle.internal/internal/lockfile"
 	"bottle.internal/internal/secret"
 	"bottle.internal/internal/state"
 	"bottle.internal/pkg/smolvm"
@@ -50,6 +51,7 @@ type App struct {
 	tool   once[*smolvm.Client]
 	// measure is [host.Measure] but in tests.
 	measure func([]host.Place) ([]host.Space, error)
+	locks   once[lockfile.File]
 
 	mu   sync.Mutex
 	jobs map[string]*once[*imagebuild.Job] // by recipe and tools

@@ -9,11 +9,12 @@ import (
 	"bottle.internal/internal/imagebuild"
 	"bottle.internal/internal/imagebuild/debian"
 	"bottle.internal/internal/imagebuild/npm"
+	"bottle.internal/internal/lockfile"
 )
 
 // builder makes images from the recipes. In a checkout its own recipes are read from
 // disk, so that an edit needs no new bottle.
-func (a *App) builder() *imagebuild.Builder {
+func (a *App) builder(lock lockfile.File) *imagebuild.Builder {
 	config := imagebuild.Config{
 		CacheDir: a.dirs.cache, Programs: a.programs(), Engine: baseEngine{a}, Events: a.events,
 		Base: imagebuild.BaseOptions{
@@ -23,7 +24,10 @@ func (a *App) builder() *imagebuild.Builder {
 				UID: a.config.UID, User: a.config.getenv("USER"),
 			},
 		},
-		Npm: imagebuild.NpmOptions{Host: npm.Host{Env: a.config.Environ, Dir: a.config.Dir, Home: a.dirs.home}},
+		Npm: imagebuild.NpmOptions{
+			Pins: pins(lock),
+			Host: npm.Host{Env: a.config.Environ, Dir: a.config.Dir, Home: a.dirs.home},
+		},
 	}
 	if a.source != "" {
 		config.Root = filepath.Join(a.source, "images")
@@ -44,5 +48,5 @@ func (a *App) Base(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return a.builder().Base(ctx, recipe, guestPlatform(), true)
+	return a.builder(lockfile.File{}).Base(ctx, recipe, guestPlatform(), true)
 }

@@ -99,8 +99,7 @@ func (a *App) sidecars(ctx context.Context) (launch.Sidecars, *client.Client, er
 	return sidecar.Starter{
 		Engine: a.watched(engine), Owner: a.owner(), Events: a.events,
 		Image: func(ctx context.Context) (string, error) {
-			loaded, _, err := a.loadBundle(ctx, engine)
-			return loaded.Ref, err
+			return a.bundleRef(ctx, engine)
 		},
 	}, engine, nil
 }

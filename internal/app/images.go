@@ -60,10 +60,7 @@ func (a *App) job(ctx context.Context, recipe string, tools []string) (*imagebui
 
 func (a *App) planJob(ctx context.Context, recipe string, tools []string) (*imagebuild.Job, error) {
 	if a.source == "" {
-		return nil, &Problem{
-			Text:  "our programs are built from the checkout of bottle, which was not found",
-			Hints: []string{"cd into the checkout", "or name it: export BOTTLE_SOURCE=/path/to/bottle"},
-		}
+		return nil, noCheckout("our programs are built from the checkout of bottle, which was not found")
 	}
 	parsed, err := a.recipe(recipe)
 	if err != nil {
@@ -75,16 +72,31 @@ func (a *App) planJob(ctx context.Context, recipe string, tools []string) (*imag
 			return nil, err
 		}
 	}
-	return a.builder().Plan(ctx, parsed, selection)
+	lock, err := a.lock()
+	if err != nil {
+		return nil, err
+	}
+	job, err := a.builder(lock).Plan(ctx, parsed, selection)
+	if err != nil {
+		return nil, err
+	}
+	return job, a.heldTo(lock, job)
+}
+
+func noCheckout(text string) *Problem {
+	return &Problem{Text: text, Hints: []string{"cd into the checkout", "or name it: export BOTTLE_SOURCE=/path/to/bottle"}}
 }
 
 // image adapts a job to the pack cache.
-func image(name string, job *imagebuild.Job) imagepack.Image {
+func (a *App) image(name string, job *imagebuild.Job) imagepack.Image {
 	parts := make([]imagepack.Part, 0, len(job.Explain()))
 	for _, part := range job.Explain() {
 		parts = append(parts, imagepack.Part{Name: part.Name, Value: part.Value})
 	}
-	return imagepack.Image{Name: name, Key: job.Key(), Parts: parts, Build: job.Build}
+	return imagepack.Image{Name: name, Key: job.Key(), Parts: parts, Build: func(ctx context.Context) (v1.Image, error) {
+		a.mentionLock(ctx, job)
+		return job.Build(ctx)
+	}}
 }
 
 // store is the pack cache for one VM tool; without a tool it only loads images.
@@ -147,7 +159,7 @@ func (a *App) artifact(ctx context.Context, client *smolvm.Client, tools []strin
 	if err != nil {
 		return imagepack.Artifact{}, err
 	}
-	return a.store(client).Ensure(ctx, image(imageName(tools), job))
+	return a.store(client).Ensure(ctx, a.image(imageName(tools), job))
 }
 
 // imageName tells the images of different agents apart in explanations.
@@ -225,7 +237,7 @@ func (a *App) loadBundle(ctx context.Context, engine imagepack.Engine) (imagepac
 	if err != nil {
 		return imagepack.Loaded{}, nil, err
 	}
-	store, bundle := a.store(nil), image(bundleRecipe, job)
+	store, bundle := a.store(nil), a.image(bundleRecipe, job)
 	loaded, err := store.EnsureLoaded(ctx, engine, bundle)
 	if err != nil {
 		return imagepack.Loaded{}, nil, engineProblem(err)

@@ -84,17 +84,8 @@ func (a *App) RenderKeys(identity, dir string) error {
 		return err
 	}
 	return errors.Join(
-		writeNew(filepath.Join(dir, "key"), key.Reveal()),
-		writeNew(filepath.Join(dir, "tls.crt"), authority.CertPEM()),
-		writeNew(filepath.Join(dir, "tls.key"), []byte(authority.KeyPEM().Reveal())),
+		writeNew(filepath.Join(dir, "key"), key.Reveal(), 0o600),
+		writeNew(filepath.Join(dir, "tls.crt"), authority.CertPEM(), 0o600),
+		writeNew(filepath.Join(dir, "tls.key"), []byte(authority.KeyPEM().Reveal()), 0o600),
 	)
-}
-
-func writeNew(name string, data []byte) error {
-	file, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = file.Write(data)
-	return errors.Join(err, file.Close())
 }

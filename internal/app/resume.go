@@ -215,10 +215,12 @@ func (a *App) settleMachine(ctx context.Context, client *smolvm.Client, status s
 			return fresh(string(status.Identity), "what its machine boots from is gone: "+status.Artifact)
 		}
 	}
-	if machine.Dead() {
-		return nil
+	if !machine.Dead() {
+		if err := client.Stop(ctx, status.Machine); err != nil {
+			return err
+		}
 	}
-	return client.Stop(ctx, status.Machine)
+	return a.checkResumable(ctx, status)
 }
 
 // retire stops a machine that a fresh one replaces. One of another tool, which nobody would

@@ -12,7 +12,6 @@ import (
 	"bottle.internal/internal/digest"
 	"bottle.internal/internal/event"
 	"bottle.internal/internal/execx"
-	"bottle.internal/internal/imagepack"
 	"bottle.internal/internal/launch"
 	"bottle.internal/internal/names"
 	"bottle.internal/internal/plan"
@@ -76,15 +75,10 @@ func (a *App) deps(ctx context.Context, p plan.Plan, client *smolvm.Client) (dep
 	return launch.Deps{
 		Machine: machine, Shares: shares, Tool: client.Tool(), Sidecars: sidecars, Values: values, Skills: skills, Prompt: prompt,
 		Secrets: secrets, Audit: log, Targets: boundary.Open, State: a.state, Owner: a.owner(), Events: a.events, PID: os.Getpid(), PIDStart: started, Now: time.Now,
-		Release: func() error { return errors.Join(a.closeAudit(ctx, p.Identity, log), engine.Close()) },
-		Artifact: func(ctx context.Context) (launch.Artifact, error) {
-			packed, err := a.artifact(ctx, client, p.Image.Tools)
-			return launch.Artifact{
-				Path: packed.Path, Archive: packed.Via == imagepack.ViaArchive, Image: packed.ImageDigest, SHA256: packed.SHA256,
-			}, err
-		},
-		Tools:   func(ctx context.Context, machine string) []digest.Sum { return a.digests(ctx, client, machine) },
-		Program: a.guestProgram, Fill: a.fill(p), Observe: a.config.Observe,
+		Release:  func() error { return errors.Join(a.closeAudit(ctx, p.Identity, log), engine.Close()) },
+		Artifact: func(ctx context.Context) (launch.Artifact, error) { return a.bootable(ctx, client, p.Image.Tools) },
+		Tools:    func(ctx context.Context, machine string) []digest.Sum { return a.digests(ctx, client, machine) },
+		Program:  a.guestProgram, Fill: a.fill(p), Observe: a.config.Observe,
 	}, closeSkills, nil
 }
 

@@ -15,10 +15,14 @@ import (
 	"bottle.internal/internal/execx"
 	"bottle.internal/internal/launch"
 	"bottle.internal/internal/names"
+	"bottle.internal/internal/smolvmtest"
 	"bottle.internal/internal/state"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	smolvmtest.Main()
+	goleak.VerifyTestMain(m)
+}
 
 // newApp has a home of its own, and neither a VM tool nor an engine.
 func newApp(t *testing.T, environ ...string) *App {

@@ -62,10 +62,7 @@ func (a *App) buildLite(ctx context.Context) (path string, env map[string]string
 		return "", nil, err
 	}
 	if a.source == "" {
-		return "", nil, &Problem{
-			Text:  "smolvm is not on PATH, and smolvm-lite is built from the checkout of bottle, which was not found",
-			Hints: []string{"cd into the checkout", "or name it: export BOTTLE_SOURCE=/path/to/bottle"},
-		}
+		return "", nil, noCheckout("smolvm is not on PATH, and smolvm-lite is built from the checkout of bottle, which was not found")
 	}
 	var lite, pid1 string
 	group, ctx := errgroup.WithContext(ctx)

@@ -38,6 +38,11 @@ func mayImport() map[string][]string {
 		"internal/control":  {"internal/link", "internal/secret", "internal/event"},
 		"internal/guest":    {},
 
+		// what images are made of, and who vouches for them
+		"internal/lockfile":    {},
+		"internal/imagesign":   {"internal/secret"},
+		"internal/verifybuild": {},
+
 		// the boundary: what the guest tries, and how the host judges it
 		"internal/guest/probe": {},
 		"internal/boundary":    {"internal/guest/probe", "internal/printable"},
@@ -123,6 +128,8 @@ func neverReach() map[string][]string {
 		"internal/proposal":      effects,
 		"internal/audit":         effects,
 		"internal/sshagent":      effects,
+		"internal/lockfile":      effects,
+		"internal/imagesign":     effects,
 		"internal/netguard":      effects,
 		"internal/canary":        effects,
 		"internal/daemons":       effects,
@@ -247,7 +254,7 @@ func TestOneWayToStartPrograms(t *testing.T) {
 // tests can ask for another one. These are the edges that look.
 func TestWhoLooksAtTheSystem(t *testing.T) {
 	t.Parallel()
-	edges := []string{"internal/app/app.go", "internal/gitgate/git.go", "internal/host/host.go"}
+	edges := []string{"internal/app/app.go", "internal/gitgate/git.go", "internal/host/host.go", "internal/ownsock/ownsock.go"}
 	err := filepath.WalkDir("../..", func(name string, entry fs.DirEntry, err error) error {
 		if err != nil || !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go") {
 			return err

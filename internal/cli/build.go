@@ -18,12 +18,22 @@ again; --explain says what the cache key was made of.
 
   bottle images
   bottle images claude --explain
-  bottle images --quiet`,
+  bottle images --quiet
+
+With --verify they are built once more, from a copy of the checkout and into an empty cache,
+and compared byte for byte with what is there; it exits 1 if anything differs.
+
+  bottle images --verify
+  bottle images --verify --keep-base --keep-go-cache`,
 		setup: func(flags *pflag.FlagSet) func(context.Context, *session) error {
 			progressFlags(flags)
 			explain := flags.Bool("explain", false, "say what the cache keys are made of and what changed")
+			verify := verifyFlags(flags)
 			format := formatFlag(flags)
 			return func(ctx context.Context, s *session) error {
+				if *verify.on {
+					return s.verifyBuild(ctx, verify, *format)
+				}
 				reports, err := s.app.Images(ctx, s.args)
 				if err != nil {
 					return err

@@ -121,7 +121,7 @@ func mergeEnv(base, recipe []string) []string {
 // planNpm plans a tool's layer, keyed by what the recipe pins: neither the tarball nor
 // the registry is needed to know it.
 func (j *Job) planNpm(tool Npm) layerPlan {
-	ball := tool.ByCPU[j.selection.Platform.Architecture]
+	ball, _ := j.builder.tarball(tool, j.selection.Platform) // checkSelection has found it
 	unpack := npm.Unpack{Dir: "opt/" + tool.Tool, Files: ball.Files, Links: ball.Links}
 	key := hashJSON("npm 1", layer.Format, ball.Integrity, unpack)
 	fill := func(ctx context.Context, _ *base) (*layer.Layer, error) {
@@ -136,11 +136,19 @@ func (j *Job) planNpm(tool Npm) layerPlan {
 	return layerPlan{name: tool.Tool, key: key, make: fill}
 }
 
-// fetch reads npm's settings only now: an image without tools needs no registry.
 func (b *Builder) fetch(ctx context.Context, pkg npm.Package) (string, error) {
-	settings, err := npm.Load(ctx, b.config.Npm.Host)
+	downloader, err := b.downloader(ctx)
 	if err != nil {
 		return "", err
+	}
+	return downloader.Fetch(ctx, pkg)
+}
+
+// downloader reads npm's settings only now: an image without tools needs no registry.
+func (b *Builder) downloader(ctx context.Context) (*npm.Downloader, error) {
+	settings, err := npm.Load(ctx, b.config.Npm.Host)
+	if err != nil {
+		return nil, err
 	}
 	for _, warning := range settings.Warnings {
 		b.config.Events.Send(ctx, event.Event{Kind: event.Warn, Step: "download", Text: warning})
@@ -149,6 +157,5 @@ func (b *Builder) fetch(ctx context.Context, pkg npm.Package) (string, error) {
 	if client == nil {
 		client = http.DefaultClient
 	}
-	downloader := &npm.Downloader{Dir: b.config.CacheDir, Settings: settings, HTTP: client, Events: b.config.Events, Pause: b.config.Npm.Wait}
-	return downloader.Fetch(ctx, pkg)
+	return &npm.Downloader{Dir: b.config.CacheDir, Settings: settings, HTTP: client, Events: b.config.Events, Pause: b.config.Npm.Wait}, nil
 }

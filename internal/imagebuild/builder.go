@@ -43,8 +43,9 @@ type BaseOptions struct {
 	Debian    debian.Host       // Dir and Log are set by the builder
 }
 
-// NpmOptions say where tarballs come from.
+// NpmOptions say which tarballs are taken, and where they come from.
 type NpmOptions struct {
+	Pins []Pin // of the tools that a recipe does not pin itself
 	Host npm.Host
 	HTTP *http.Client  // nil: http.DefaultClient
 	Wait time.Duration // pause before a second try, 0 means 500 ms

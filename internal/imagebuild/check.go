@@ -18,6 +18,7 @@ var (
 	packageName = regexp.MustCompile(`^[a-z0-9][a-z0-9+.-]+$`)
 	npmName     = regexp.MustCompile(`^(@[a-z0-9][a-z0-9._-]*/)?[a-z0-9][a-z0-9._-]*$`)
 	npmVersion  = regexp.MustCompile(`^[0-9][0-9A-Za-z.+-]*$`)
+	npmSuffix   = regexp.MustCompile(`^-[0-9A-Za-z.-]+$`)
 	envName     = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 )
 
@@ -146,18 +147,13 @@ func architectures() []string { return []string{"amd64", "arm64"} }
 
 func readTarball(t *table) Tarball {
 	ball := Tarball{
-		Package: t.required("package"), Version: t.required("version"), Integrity: t.required("integrity"),
+		Package: t.required("package"), Suffix: t.text("suffix"), Version: t.text("version"), Integrity: t.text("integrity"),
 		Files: t.texts("files"), Links: t.textMap("links"),
 	}
 	if ball.Package != "" && !npmName.MatchString(ball.Package) {
 		t.bad("package", "%q is not the name of an npm package", ball.Package)
 	}
-	if ball.Version != "" && !npmVersion.MatchString(ball.Version) {
-		t.bad("version", "%q is not one exact version", ball.Version)
-	}
-	if _, err := npm.Digest(ball.Integrity); ball.Integrity != "" && err != nil {
-		t.bad("integrity", "must be sha512- and 88 characters of base64, as `npm view PACKAGE@VERSION dist.integrity` prints it")
-	}
+	ball.checkPin(t)
 	if len(ball.Files) == 0 {
 		t.bad("files", "is missing: name the files to unpack")
 	}
@@ -176,6 +172,22 @@ func readTarball(t *table) Tarball {
 	}
 	t.finish()
 	return ball
+}
+
+// checkPin looks at the version, which is in bottle.lock if it is not here.
+func (b Tarball) checkPin(t *table) {
+	if b.Version != "" && !npmVersion.MatchString(b.Version) {
+		t.bad("version", "%q is not one exact version", b.Version)
+	}
+	if (b.Version == "") != (b.Integrity == "") {
+		t.bad("", "needs both a version and an integrity, or neither: then bottle.lock has them")
+	}
+	if b.Suffix != "" && (b.Version != "" || !npmSuffix.MatchString(b.Suffix)) {
+		t.bad("suffix", "%q must be like -linux-x64, and the version in bottle.lock", b.Suffix)
+	}
+	if _, err := npm.Digest(b.Integrity); b.Integrity != "" && err != nil {
+		t.bad("integrity", "must be sha512- and 88 characters of base64, as `npm view PACKAGE@VERSION dist.integrity` prints it")
+	}
 }
 
 // check looks at values together, once each of them is right.

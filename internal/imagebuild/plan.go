@@ -61,7 +61,7 @@ type layerPlan struct {
 // the key, and reads the recipe's files; the first time it also chooses the base. It
 // downloads no package and no layer.
 func (b *Builder) Plan(ctx context.Context, recipe *Recipe, selection Selection) (*Job, error) {
-	if err := checkSelection(recipe, selection); err != nil {
+	if err := b.checkSelection(recipe, selection); err != nil {
 		return nil, err
 	}
 	chosen, err := b.choose(ctx, recipe, selection.Platform, false)
@@ -86,7 +86,7 @@ func (b *Builder) Plan(ctx context.Context, recipe *Recipe, selection Selection)
 	return job, nil
 }
 
-func checkSelection(recipe *Recipe, selection Selection) error {
+func (b *Builder) checkSelection(recipe *Recipe, selection Selection) error {
 	if selection.Platform.OS != "linux" || !slices.Contains(architectures(), selection.Platform.Architecture) {
 		return fmt.Errorf("images are made for linux/amd64 and linux/arm64, not for %s", selection.Platform.String())
 	}
@@ -95,8 +95,8 @@ func checkSelection(recipe *Recipe, selection Selection) error {
 		if i < 0 {
 			return fmt.Errorf("the image %s has no tool %q; it has: %s", recipe.Name, tool, strings.Join(recipe.Tools(), ", "))
 		}
-		if _, ok := recipe.Npm[i].ByCPU[selection.Platform.Architecture]; !ok {
-			return fmt.Errorf("the tool %s is not pinned for %s", tool, selection.Platform.String())
+		if _, ok := b.tarball(recipe.Npm[i], selection.Platform); !ok {
+			return fmt.Errorf("the tool %s is not pinned for %s\ngo tool mage update", tool, selection.Platform.String())
 		}
 	}
 	return nil

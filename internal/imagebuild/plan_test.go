@@ -81,7 +81,7 @@ func TestErrors(t *testing.T) {
 	}{
 		{"platform", tiny, "images are made for linux/amd64 and linux/arm64, not for darwin/arm64", imagebuild.Selection{Platform: imagebuild.Platform{OS: "darwin", Architecture: "arm64"}}},
 		{"tool", tiny + npm, `the image tiny has no tool "emacs"; it has: claude`, imagebuild.Selection{Platform: linux("amd64"), Tools: []string{"emacs"}}},
-		{"tool for another platform", tiny + npm, "the tool claude is not pinned for linux/arm64", imagebuild.Selection{Platform: linux("arm64"), Tools: []string{"claude"}}},
+		{"tool for another platform", tiny + npm, "the tool claude is not pinned for linux/arm64\ngo tool mage update", imagebuild.Selection{Platform: linux("arm64"), Tools: []string{"claude"}}},
 		{
 			"gone from the registry", tiny + npm,
 			"building the image tiny for linux/amd64: fetching npm package claude-amd64 1.0.0: not found on " + strings.TrimPrefix(registry.URL, "http://"),

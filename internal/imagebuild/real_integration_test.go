@@ -22,6 +22,7 @@ import (
 	"bottle.internal/internal/imagebuild"
 	"bottle.internal/internal/imagebuild/debian"
 	"bottle.internal/internal/imagebuild/npm"
+	"bottle.internal/internal/lockfile"
 )
 
 // need skips a test on a host that lacks something, unless BOTTLE_REQUIRE asks for it.
@@ -47,6 +48,18 @@ func realConfig(t *testing.T) imagebuild.Config {
 	if err != nil {
 		t.Fatal(err)
 	}
+	text, err := os.ReadFile(filepath.Join(root, lockfile.Name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	lock, err := lockfile.Parse(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var pins []imagebuild.Pin
+	for _, npm := range lock.Npm {
+		pins = append(pins, imagebuild.Pin(npm))
+	}
 	cache := t.TempDir()
 	return imagebuild.Config{
 		CacheDir: cache,
@@ -55,7 +68,7 @@ func realConfig(t *testing.T) imagebuild.Config {
 		Base: imagebuild.BaseOptions{Choice: "debian", Debian: debian.Host{
 			Root: os.DirFS("/"), Env: os.Environ(), OS: runtime.GOOS, Arch: runtime.GOARCH, UID: os.Getuid(), User: me.Username,
 		}},
-		Npm: imagebuild.NpmOptions{Host: npm.Host{Env: os.Environ(), Dir: root, Home: me.HomeDir}},
+		Npm: imagebuild.NpmOptions{Pins: pins, Host: npm.Host{Env: os.Environ(), Dir: root, Home: me.HomeDir}},
 		Events: event.SinkFunc(func(_ context.Context, e event.Event) {
 			if e.Kind != event.Progress {
 				t.Logf("%s %s %s", e.Kind, e.Step, e.Text)

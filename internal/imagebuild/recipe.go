@@ -89,9 +89,11 @@ type Npm struct {
 	ByCPU map[string]Tarball // amd64, arm64
 }
 
-// Tarball is a pinned npm package.
+// Tarball is an npm package. Without a version, and so without an integrity, the builder's
+// pins have both.
 type Tarball struct {
 	Package   string
+	Suffix    string // what follows the main version in the version of a platform: "-linux-x64"
 	Version   string
 	Integrity string
 	Files     []string          // unpacked to /opt/TOOL

@@ -103,6 +103,12 @@ r/image.toml:11: npm[1].amd64.files: "../a" must be a path inside the package
 r/image.toml:12: npm[1].amd64.links.b: "c" is not one of the files`,
 		},
 		{
+			"half a pin", "base = \"scratch\"\n[[npm]]\ntool = \"one\"\n[npm.amd64]\npackage = \"x\"\nversion = \"1.0.0\"\nsuffix = \"-linux\"\nfiles = [\"a\"]\n[npm.arm64]\npackage = \"x\"\nsuffix = \"linux/../x\"\nfiles = [\"a\"]",
+			`r/image.toml:4: npm[0].amd64: needs both a version and an integrity, or neither: then bottle.lock has them
+r/image.toml:7: npm[0].amd64.suffix: "-linux" must be like -linux-x64, and the version in bottle.lock
+r/image.toml:11: npm[0].arm64.suffix: "linux/../x" must be like -linux-x64, and the version in bottle.lock`,
+		},
+		{
 			"lines after long values", "base = \"scratch\"\ncmd = [ # [\n  \"x\",\n  \"= ]\",\n]\n[env]\nA = \"\"\"\nbase = 1\n[debian]\n\"\"\"\nB = '''\nC = 3'''\nD = 4",
 			"r/image.toml:13: env.D: must be a string",
 		},

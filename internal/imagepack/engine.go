@@ -31,6 +31,7 @@ var _ Engine = (*client.Client)(nil)
 type Loaded struct {
 	Ref    string // bottle-NAME:<first 12 hex digits of the image id>
 	ID     string // what the engine calls it
+	Config string // digest of the image's config, which names its layers: sha256:...
 	Sent   int64  // bytes of archive sent; 0 when the engine had the image
 	Cached bool
 }
@@ -128,7 +129,7 @@ func (s *Store) findKnown(ctx context.Context, engine Engine, image Image) (Load
 
 // find returns errMiss when the engine answers that it lacks the image.
 func (s *Store) find(ctx context.Context, engine Engine, want wanted) (Loaded, error) {
-	loaded := Loaded{Ref: want.tag.String(), Cached: true}
+	loaded := Loaded{Ref: want.tag.String(), Config: want.id, Cached: true}
 	got, err := engine.ImageInspect(ctx, loaded.Ref)
 	if err != nil && !errdefs.IsNotFound(err) {
 		return Loaded{}, fmt.Errorf("asking the engine for %s: %w", loaded.Ref, err)
@@ -181,7 +182,7 @@ func (s *Store) load(ctx context.Context, engine Engine, want wanted, built v1.I
 		return Loaded{}, fmt.Errorf("the engine has image %s as %s, not the %s that it was sent", got.ID, want.tag, want.id)
 	}
 	s.send(ctx, event.Event{Kind: event.Done, Step: "load", Text: fmt.Sprintf("%s: %s sent", want.tag, event.Bytes(size))})
-	return Loaded{Ref: want.tag.String(), ID: got.ID, Sent: size}, nil
+	return Loaded{Ref: want.tag.String(), ID: got.ID, Config: want.id, Sent: size}, nil
 }
 
 func send(ctx context.Context, engine Engine, archive io.Reader) error {

@@ -58,7 +58,7 @@ func planOf(b *testing.B, r *rig.Rig, cache string, recipe *imagebuild.Recipe, t
 		Base: imagebuild.BaseOptions{Choice: choice(r), Debian: debian.Host{
 			Root: os.DirFS("/"), Env: r.Env, OS: runtime.GOOS, Arch: runtime.GOARCH, UID: os.Getuid(), User: me.Username,
 		}},
-		Npm: imagebuild.NpmOptions{Host: npm.Host{Env: r.Env, Dir: r.Source, Home: me.HomeDir}},
+		Npm: imagebuild.NpmOptions{Pins: pins(b, r), Host: npm.Host{Env: r.Env, Dir: r.Source, Home: me.HomeDir}},
 	})
 	job, err := builder.Plan(b.Context(), recipe, imagebuild.Selection{
 		Platform: v1.Platform{OS: "linux", Architecture: runtime.GOARCH}, Tools: tools,
@@ -81,18 +81,6 @@ func recipeOf(b *testing.B, r *rig.Rig, image string) *imagebuild.Recipe {
 		b.Fatal(err)
 	}
 	return recipe
-}
-
-// integrity of a tool's pinned tarball.
-func integrity(b *testing.B, r *rig.Rig, tool string) string {
-	b.Helper()
-	for _, one := range agentRecipe(b, r).Npm {
-		if one.Tool == tool {
-			return one.ByCPU[runtime.GOARCH].Integrity
-		}
-	}
-	b.Fatalf("the recipe has no tool %s", tool)
-	return ""
 }
 
 func choice(r *rig.Rig) string {

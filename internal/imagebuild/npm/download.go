@@ -5,7 +5,6 @@ import (
 	"crypto/sha512"
 	"encoding/base64"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -168,28 +167,14 @@ func (d *Downloader) tarball(pkg Package) (string, error) {
 // ask looks the address up in the registry's description of the version, for
 // registries that keep tarballs elsewhere.
 func (d *Downloader) ask(ctx context.Context, pkg Package) (string, error) {
-	base, err := d.Settings.Registry(pkg.Name)
+	known, err := d.describe(ctx, pkg)
 	if err != nil {
 		return "", err
 	}
-	address := base.String() + strings.ReplaceAll(pkg.Name, "/", "%2f") + "/" + pkg.Version
-	response, err := d.get(ctx, address, 0)
-	if err != nil {
-		return "", err
-	}
-	defer func() { _ = response.Body.Close() }()
-	if err := statusError(response); err != nil {
-		return "", err
-	}
-	var about struct {
-		Dist struct {
-			Tarball string `json:"tarball"`
-		} `json:"dist"`
-	}
-	if err := json.NewDecoder(io.LimitReader(response.Body, 1<<20)).Decode(&about); err != nil || about.Dist.Tarball == "" {
+	if known.Dist.Tarball == "" {
 		return "", fmt.Errorf("%w: the registry's description names no tarball", errNotFound)
 	}
-	return about.Dist.Tarball, nil
+	return known.Dist.Tarball, nil
 }
 
 func (d *Downloader) get(ctx context.Context, address string, from int64) (*http.Response, error) {
