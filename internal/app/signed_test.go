@@ -82,7 +82,7 @@ func (w signedWorld) sign(t *testing.T) []Signed {
 
 const refusal = "so nothing is started from it: "
 
-// refused wants an error with these words in it.
+// refusedBoot wants an error with these words in it.
 func refusedBoot(t *testing.T, err error, want string) {
 	t.Helper()
 	if problem := (*Problem)(nil); !errors.As(err, &problem) || !strings.Contains(err.Error(), want) {
