@@ -94,6 +94,7 @@ func mayImport() map[string][]string {
 		"internal/supervise": {"internal/control", "internal/journal", "internal/proposal/ask"},
 		"internal/initd":     {"internal/control", "internal/execx"},
 		"internal/fuzzing":   {"internal/execx"},
+		"internal/sbom":      {},
 
 		"pkg/bundle":    {},
 		"pkg/provision": {},
@@ -119,6 +120,7 @@ func neverReach() map[string][]string {
 		"internal/canary":        effects,
 		"internal/daemons":       effects,
 		"internal/journal":       effects,
+		"internal/sbom":          {"os/exec", "github.com/moby/moby/client"},
 		"internal/boundedlisten": effects,
 		"internal/printable":     effects,
 		"internal/overseer":      {"github.com/moby/moby/client"},
