@@ -107,8 +107,12 @@ func Clean(ctx context.Context) error { return bottle(ctx, "clean") }
 // Release makes what a release consists of in dist/; without a tag at HEAD, a snapshot. It
 // publishes nothing: see docs/release.md. The first time takes minutes.
 func Release() error {
+	tag, err := sh.Output("git", "tag", "--points-at", "HEAD")
+	if err != nil {
+		return err
+	}
 	args := []string{"tool", "-modfile=tools/goreleaser/go.mod", "goreleaser", "release", "--clean", "--skip=publish,announce"}
-	if sh.Run("git", "describe", "--exact-match", "--tags") != nil {
+	if tag == "" {
 		args = append(args, "--snapshot")
 	}
 	return sh.RunV("go", args...)

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,6 +17,7 @@ import (
 	"bottle.internal/internal/event"
 	"bottle.internal/internal/gobuild"
 	"bottle.internal/internal/imagebuild"
+	"bottle.internal/internal/prebuilt"
 	"bottle.internal/internal/secret"
 	"bottle.internal/internal/state"
 	"bottle.internal/pkg/smolvm"
@@ -28,6 +30,7 @@ type Config struct {
 	Manifest string // explicit manifest, or empty for the user's own
 	Source   string // our checkout, or empty: found from Dir
 	Self     string // the bottle program, or empty: this process is another one
+	Prebuilt fs.FS  // our programs, where this is a release
 	UID, GID int
 	Events   event.Sink
 	// Ask asks the person a question whose answer is a secret.
@@ -55,7 +58,7 @@ func FromProcess() Config {
 	if err != nil {
 		dir = "/"
 	}
-	return Config{Environ: os.Environ(), Dir: dir, UID: os.Getuid(), GID: os.Getgid()}
+	return Config{Environ: os.Environ(), Dir: dir, UID: os.Getuid(), GID: os.Getgid(), Prebuilt: prebuilt.Programs()}
 }
 
 // FromCheckout is the Config of mage in this repository: its own manifest.

@@ -58,7 +58,7 @@ func (a *App) job(ctx context.Context, recipe string, tools []string) (*imagebui
 }
 
 func (a *App) planJob(ctx context.Context, recipe string, tools []string) (*imagebuild.Job, error) {
-	if a.source == "" {
+	if !a.programs().CanBuild() {
 		return nil, &Problem{
 			Text:  "our programs are built from the checkout of bottle, which was not found",
 			Hints: []string{"cd into the checkout", "or name it: export BOTTLE_SOURCE=/path/to/bottle"},

@@ -65,7 +65,7 @@ func (a *App) buildLite(ctx context.Context) (path string, env map[string]string
 			Hints: []string{"install smolvm 1.8.1 or newer and put it on PATH", "or name it: export BOTTLE_SMOLVM=/path/to/smolvm"},
 		}
 	}
-	if a.source == "" {
+	if !a.programs().CanBuild() {
 		return "", nil, &Problem{
 			Text:  "smolvm is not on PATH, and smolvm-lite is built from the checkout of bottle, which was not found",
 			Hints: []string{"cd into the checkout", "or name it: export BOTTLE_SOURCE=/path/to/bottle"},
@@ -95,5 +95,5 @@ func (a *App) program(ctx context.Context, pkg string) (string, error) {
 }
 
 func (a *App) programs() *gobuild.Builder {
-	return &gobuild.Builder{Root: a.source, CacheDir: a.dirs.cache, Env: a.config.Environ}
+	return &gobuild.Builder{Root: a.source, Prebuilt: a.config.Prebuilt, CacheDir: a.dirs.cache, Env: a.config.Environ}
 }

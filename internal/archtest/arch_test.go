@@ -95,6 +95,7 @@ func mayImport() map[string][]string {
 		"internal/initd":     {"internal/control", "internal/execx"},
 		"internal/fuzzing":   {"internal/execx"},
 		"internal/sbom":      {},
+		"internal/prebuilt":  {"internal/gobuild"},
 
 		"pkg/bundle":    {},
 		"pkg/provision": {},
