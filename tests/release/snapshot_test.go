@@ -21,7 +21,8 @@ import (
 	"testing"
 )
 
-const tag = "v9.8.7"
+// tag has a major version below 2: Go takes no other for a module without /v2 in its path.
+const tag = "v0.9.8"
 
 // TestRelease makes a release of HEAD twice, in two directories, and looks at what came
 // out. It takes minutes, the first time more: BOTTLE_SLOW=1 go test ./tests/release.
@@ -32,26 +33,27 @@ func TestRelease(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("it installs a Debian package")
 	}
-	dir := t.TempDir()
-	first := made(t, filepath.Join(dir, "one"))
+	dir, commit := t.TempDir(), strings.TrimSpace(run(t, command(root, "git", "rev-parse", "HEAD")))
+	first := made(t, filepath.Join(dir, "one"), commit)
 	t.Run("the same bytes twice", func(t *testing.T) {
-		second := made(t, filepath.Join(dir, "another", "directory"))
+		second := made(t, filepath.Join(dir, "another", "directory"), commit)
 		one, other := read(t, filepath.Join(first, "SHA256SUMS")), read(t, filepath.Join(second, "SHA256SUMS"))
 		if !bytes.Equal(one, other) {
 			t.Errorf("two releases of one commit differ:\n%s\n%s", one, other)
 		}
 	})
 	t.Run("checksums", func(t *testing.T) { checksums(t, first) })
-	t.Run("archives", func(t *testing.T) { archives(t, first, dir) })
+	t.Run("archives", func(t *testing.T) { archives(t, first, commit) })
 	t.Run("SBOMs", func(t *testing.T) { sboms(t, first) })
 	t.Run("cask", func(t *testing.T) { cask(t, first) })
-	t.Run("deb", func(t *testing.T) { deb(t, first) })
+	t.Run("deb", func(t *testing.T) { deb(t, first, commit) })
 }
 
-// made clones HEAD, tags it and makes the release; it returns dist.
-func made(t *testing.T, dir string) string {
+// made clones a commit, tags it and makes the release; it returns dist.
+func made(t *testing.T, dir, commit string) string {
 	t.Helper()
 	run(t, command(".", "git", "clone", "-q", root, dir))
+	run(t, command(dir, "git", "checkout", "-q", "--detach", commit))
 	run(t, command(dir, "git", "tag", "--force", tag))
 	run(t, command(dir, "go", "tool", "mage", "release"))
 	if left := run(t, command(dir, "git", "status", "--porcelain")); left != "" {
@@ -98,9 +100,9 @@ func checksums(t *testing.T, dist string) {
 		}
 		kinds = append(kinds, name)
 	}
-	want := []string{"bottle-9.8.7-1.aarch64.rpm", "bottle-9.8.7-1.x86_64.rpm", "bottle_9.8.7_amd64.deb", "bottle_9.8.7_arm64.deb"}
+	want := []string{"bottle-0.9.8-1.aarch64.rpm", "bottle-0.9.8-1.x86_64.rpm", "bottle_0.9.8_amd64.deb", "bottle_0.9.8_arm64.deb"}
 	for _, platform := range []string{"darwin_amd64", "darwin_arm64", "linux_amd64", "linux_arm64"} {
-		want = append(want, "bottle_9.8.7_"+platform+".spdx.json", "bottle_9.8.7_"+platform+".tar.gz")
+		want = append(want, "bottle_0.9.8_"+platform+".spdx.json", "bottle_0.9.8_"+platform+".tar.gz")
 	}
 	slices.Sort(kinds)
 	slices.Sort(want)
@@ -111,10 +113,10 @@ func checksums(t *testing.T, dist string) {
 
 // archives looks into the four tarballs: a program for that platform, of this commit, that
 // names no directory of the machine that built it.
-func archives(t *testing.T, dist, built string) {
-	commit := strings.TrimSpace(run(t, command(root, "git", "rev-parse", "HEAD")))
+func archives(t *testing.T, dist, commit string) {
+	built := filepath.Dir(dist)
 	for _, platform := range []string{"darwin/amd64", "darwin/arm64", "linux/amd64", "linux/arm64"} {
-		name := "bottle_9.8.7_" + strings.ReplaceAll(platform, "/", "_")
+		name := "bottle_0.9.8_" + strings.ReplaceAll(platform, "/", "_")
 		files := untar(t, filepath.Join(dist, name+".tar.gz"))
 		for _, wanted := range []string{
 			"LICENSE", "README.md", "CHANGELOG.md", "completions/bottle.bash", "completions/_bottle", "completions/bottle.fish", "man/bottle.1.gz", "man/bottle-start.1.gz",
@@ -179,7 +181,7 @@ func sboms(t *testing.T, dist string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		text := read(t, filepath.Join(dist, "bottle_9.8.7_"+short+".spdx.json"))
+		text := read(t, filepath.Join(dist, "bottle_0.9.8_"+short+".spdx.json"))
 		var doc struct {
 			Packages []struct {
 				Name    string `json:"name"`
@@ -202,7 +204,7 @@ func sboms(t *testing.T, dist string) {
 func cask(t *testing.T, dist string) {
 	text := read(t, filepath.Join(dist, "homebrew", "Casks", "bottle.rb"))
 	for _, platform := range []string{"darwin_amd64", "darwin_arm64"} {
-		sum := sha256.Sum256(read(t, filepath.Join(dist, "bottle_9.8.7_"+platform+".tar.gz")))
+		sum := sha256.Sum256(read(t, filepath.Join(dist, "bottle_0.9.8_"+platform+".tar.gz")))
 		if !bytes.Contains(text, []byte(`sha256 "`+hex.EncodeToString(sum[:])+`"`)) {
 			t.Errorf("the cask does not have the digest of the archive for %s", platform)
 		}
@@ -211,7 +213,7 @@ func cask(t *testing.T, dist string) {
 
 // deb installs the package for this machine below a directory, uses what is in it without
 // Go and without a checkout, and removes it.
-func deb(t *testing.T, dist string) {
+func deb(t *testing.T, dist, commit string) {
 	instdir := t.TempDir()
 	for _, dir := range []string{"info", "updates"} {
 		if err := os.MkdirAll(filepath.Join(instdir, "var/lib/dpkg", dir), 0o755); err != nil {
@@ -224,14 +226,13 @@ func deb(t *testing.T, dist string) {
 		}
 	}
 	dpkg := []string{"--root=" + instdir, "--log=/dev/null", "--force-not-root"}
-	run(t, command(".", "dpkg", append(dpkg, "-i", filepath.Join(dist, "bottle_9.8.7_"+runtime.GOARCH+".deb"))...))
+	run(t, command(".", "dpkg", append(dpkg, "-i", filepath.Join(dist, "bottle_0.9.8_"+runtime.GOARCH+".deb"))...))
 
 	bottle := func(args ...string) string {
 		cmd := command(instdir, filepath.Join(instdir, "usr/bin/bottle"), args...)
 		cmd.Env = []string{"HOME=" + instdir, "PATH=/nonexistent", "BOTTLE_BASE=scratch"}
 		return run(t, cmd)
 	}
-	commit := strings.TrimSpace(run(t, command(root, "git", "rev-parse", "HEAD")))
 	if got, want := bottle("version"), "bottle "+tag+"\ncommit "+commit+" of 20"; !strings.HasPrefix(got, want) {
 		t.Errorf("version says %q, want %q", got, want)
 	}
