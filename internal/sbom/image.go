@@ -105,7 +105,6 @@ func (c *contents) entry(header *tar.Header, content io.Reader) error {
 		}
 		return nil
 	}
-	delete(c.records, name)
 	delete(c.programs, name)
 	if isRecord(name) {
 		text, err := io.ReadAll(io.LimitReader(content, largest))

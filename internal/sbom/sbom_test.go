@@ -203,12 +203,13 @@ func TestProgramsInAnImage(t *testing.T) {
 		{name: "usr/local/bin/one", content: string(content), mode: 0o755},
 		{name: "opt/two", content: string(content), mode: 0o755},
 		{name: "opt/data", content: string(content)}, // nobody can run it
-	})
+		{name: "opt/three", content: string(content), mode: 0o755},
+	}, []file{{name: "opt/three", content: "#!/bin/sh\n", mode: 0o755}})
 	count := map[string]int{}
 	for _, one := range check(t, write(t, subject(t, img))).Packages {
 		count[one.PackageName]++
 	}
-	for name, want := range map[string]int{"/usr/local/bin/one": 1, "/opt/two": 1, "stdlib": 1, "/opt/data": 0} {
+	for name, want := range map[string]int{"/usr/local/bin/one": 1, "/opt/two": 1, "stdlib": 1, "/opt/data": 0, "/opt/three": 0} {
 		if count[name] != want {
 			t.Errorf("%s is in the document %d times, want %d", name, count[name], want)
 		}
