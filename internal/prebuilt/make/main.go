@@ -17,7 +17,7 @@ import (
 func main() {
 	if err := run(context.Background(), filepath.Join("internal", "prebuilt", "programs")); err != nil {
 		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
+		os.Exit(1) //nolint:forbidigo // this is main
 	}
 }
 
