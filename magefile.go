@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"path/filepath"
 	"slices"
 
 	"github.com/magefile/mage/mg"
@@ -97,11 +98,33 @@ func Rules() error { return sh.RunV("go", "run", "./tests/rules", "-only", os.Ge
 
 // Lint checks formatting and the rules of the house.
 func Lint() error {
-	return sh.RunV("go", "tool", "-modfile=tools/go.mod", "golangci-lint", "run", "./...")
+	if err := sh.RunV("go", "tool", "-modfile=tools/go.mod", "golangci-lint", "run", "./..."); err != nil {
+		return err
+	}
+	workflows, err := filepath.Glob(".git*/workflows/*.yml")
+	if err != nil {
+		return err
+	}
+	lint := []string{"tool", "-modfile=tools/actionlint/go.mod", "actionlint", "-shellcheck=", "-pyflakes="}
+	return sh.RunV("go", append(lint, workflows...)...)
 }
 
 // Clean removes the caches.
 func Clean(ctx context.Context) error { return bottle(ctx, "clean") }
+
+// Release makes what a release consists of in dist/; without a tag at HEAD, a snapshot. It
+// publishes nothing: see docs/release.md. The first time takes minutes.
+func Release() error {
+	tag, err := sh.Output("git", "tag", "--points-at", "HEAD")
+	if err != nil {
+		return err
+	}
+	args := []string{"tool", "-modfile=tools/goreleaser/go.mod", "goreleaser", "release", "--clean", "--skip=publish,announce"}
+	if tag == "" {
+		args = append(args, "--snapshot")
+	}
+	return sh.RunV("go", args...)
+}
 
 // bottle runs a command line of the bottle program in this process, with this
 // repository's own manifest.

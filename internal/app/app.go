@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -20,6 +21,7 @@ import (
 	"bottle.internal/internal/host"
 	"bottle.internal/internal/imagebuild"
 	"bottle.internal/internal/lockfile"
+	"bottle.internal/internal/prebuilt"
 	"bottle.internal/internal/secret"
 	"bottle.internal/internal/state"
 	"bottle.internal/pkg/smolvm"
@@ -32,6 +34,7 @@ type Config struct {
 	Manifest string // explicit manifest, or empty for the user's own
 	Source   string // our checkout, or empty: found from Dir
 	Self     string // the bottle program, or empty: this process is another one
+	Prebuilt fs.FS  // our programs, where this is a release
 	UID, GID int
 	OS, Arch string // as Go spells them; empty: this machine's
 	Events   event.Sink
@@ -63,7 +66,7 @@ func FromProcess() Config {
 	if err != nil {
 		dir = "/"
 	}
-	return Config{Environ: os.Environ(), Dir: dir, UID: os.Getuid(), GID: os.Getgid()}
+	return Config{Environ: os.Environ(), Dir: dir, UID: os.Getuid(), GID: os.Getgid(), Prebuilt: prebuilt.Programs()}
 }
 
 // FromCheckout is the Config of mage in this repository: its own manifest.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"strings"
 
 	"bottle.internal/internal/host"
@@ -44,26 +43,4 @@ func (r Report) OK() bool { return host.AllFine(r.Items) }
 // Doctor looks at this machine and changes nothing.
 func (a *App) Doctor(ctx context.Context) Report {
 	return Report{host.Check(ctx, a.hostOptions())}
-}
-
-// Version says what runs.
-type Version struct {
-	Bottle string `json:"bottle"`
-	VMTool string `json:"vm_tool"`
-}
-
-// Version names this program and the VM tool that it would use.
-func (a *App) Version(ctx context.Context) Version {
-	version := Version{Bottle: "(devel)"}
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-		version.Bottle = info.Main.Version
-	}
-	client, err := a.vmTool(ctx)
-	if err != nil {
-		version.VMTool = "no VM tool: " + err.Error()
-		return version
-	}
-	tool := client.Tool()
-	version.VMTool = tool.Name + " " + tool.Version.String() + " (" + tool.Path + ")"
-	return version
 }

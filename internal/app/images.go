@@ -59,7 +59,7 @@ func (a *App) job(ctx context.Context, recipe string, tools []string) (*imagebui
 }
 
 func (a *App) planJob(ctx context.Context, recipe string, tools []string) (*imagebuild.Job, error) {
-	if a.source == "" {
+	if !a.programs().CanBuild() {
 		return nil, noCheckout("our programs are built from the checkout of bottle, which was not found")
 	}
 	parsed, err := a.recipe(recipe)

@@ -61,7 +61,7 @@ func (a *App) buildLite(ctx context.Context) (path string, env map[string]string
 	if err := liteRuns(a.config.OS); err != nil {
 		return "", nil, err
 	}
-	if a.source == "" {
+	if !a.programs().CanBuild() {
 		return "", nil, noCheckout("smolvm is not on PATH, and smolvm-lite is built from the checkout of bottle, which was not found")
 	}
 	var lite, pid1 string
@@ -99,5 +99,5 @@ func (a *App) program(ctx context.Context, pkg string) (string, error) {
 }
 
 func (a *App) programs() *gobuild.Builder {
-	return &gobuild.Builder{Root: a.source, CacheDir: a.dirs.cache, Env: a.config.Environ}
+	return &gobuild.Builder{Root: a.source, Prebuilt: a.config.Prebuilt, CacheDir: a.dirs.cache, Env: a.config.Environ}
 }

@@ -102,6 +102,8 @@ func mayImport() map[string][]string {
 		"internal/supervise": {"internal/control", "internal/journal", "internal/proposal/ask"},
 		"internal/initd":     {"internal/control", "internal/execx", "internal/ownsock"},
 		"internal/fuzzing":   {"internal/execx"},
+		"internal/sbom":      {},
+		"internal/prebuilt":  {"internal/gobuild"},
 
 		// the same bottle in a cluster
 		"internal/cluster":           {"internal/control", "internal/daemons", "internal/link"},
@@ -134,6 +136,7 @@ func neverReach() map[string][]string {
 		"internal/canary":        effects,
 		"internal/daemons":       effects,
 		"internal/journal":       effects,
+		"internal/sbom":          {"os/exec", "github.com/moby/moby/client"},
 		"internal/boundedlisten": effects,
 		"internal/printable":     effects,
 		"internal/outfit":        effects,

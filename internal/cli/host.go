@@ -6,6 +6,8 @@ import (
 	"fmt"
 
 	"github.com/spf13/pflag"
+
+	"bottle.internal/internal/app"
 )
 
 func setupCommand() command {
@@ -67,9 +69,22 @@ func versionCommand() command {
 				if *format == formatJSON {
 					return writeJSON(s.Stdout, version)
 				}
-				fmt.Fprintf(s.Stdout, "bottle %s\n%s\n", version.Bottle, version.VMTool)
+				fmt.Fprintf(s.Stdout, "bottle %s\n%s\n%s\n", version.Bottle, buildLine(version.Build), version.VMTool)
 				return nil
 			}
 		},
 	}
+}
+
+// buildLine says what the program was built from, as far as it knows.
+func buildLine(build app.Build) string {
+	line := build.Go + " " + build.Platform
+	if build.Commit == "" {
+		return line
+	}
+	changed := ""
+	if build.Modified {
+		changed = " and changes"
+	}
+	return fmt.Sprintf("commit %s%s of %s, %s", build.Commit, changed, build.Date, line)
 }

@@ -16,6 +16,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -31,7 +32,8 @@ const ldflags = "-s -w -buildid="
 
 // Builder builds programs of the module at Root.
 type Builder struct {
-	Root     string   // the directory of go.mod
+	Root     string   // the directory of go.mod; empty: programs come from Prebuilt
+	Prebuilt fs.FS    // the programs that a release carries, NAME.gz; nil: none
 	CacheDir string   // linked programs are kept in its programs/ and locks/
 	Env      []string // the environment that go runs in; what makes builds differ is overridden
 }
@@ -61,6 +63,9 @@ func (b *Builder) Build(ctx context.Context, target Target) (Program, error) {
 }
 
 func (b *Builder) build(ctx context.Context, target Target) (Program, error) {
+	if b.Root == "" {
+		return b.unpack(ctx, target)
+	}
 	tool, err := goTool()
 	if err != nil {
 		return Program{}, err
