@@ -36,6 +36,8 @@ func mayImport() map[string][]string {
 		"internal/control":  {"internal/link", "internal/secret", "internal/event"},
 		"internal/guest":    {},
 
+		"internal/manifest/schema": {"internal/manifest"},
+
 		// the boundary: what the guest tries, and how the host judges it
 		"internal/guest/probe": {},
 		"internal/boundary":    {"internal/guest/probe", "internal/printable"},
@@ -132,6 +134,8 @@ func neverReach() map[string][]string {
 		"internal/egress": {"os/exec"},
 		"pkg/bundle":      {"os/exec"},
 		"cmd/lite-init":   {"net/http"},
+
+		"internal/manifest/schema": {"os/exec", "net/http"},
 	}
 }
 

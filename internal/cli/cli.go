@@ -81,7 +81,7 @@ func commands() []command {
 	return []command{
 		initCommand(), startCommand(), attachCommand(), resumeCommand(), execCommand(), shellCommand(), listCommand(), logsCommand(), inspectCommand(),
 		stopCommand(), cleanupCommand(), copyOutCommand(), verifyCommand(), superviseCommand(), auditCommand(), planCommand(), whyCommand(),
-		imagesCommand(), baseCommand(), setupCommand(), doctorCommand(), cleanCommand(), completionCommand(), manCommand(), versionCommand(),
+		imagesCommand(), baseCommand(), setupCommand(), doctorCommand(), cleanCommand(), completionCommand(), manCommand(), schemaCommand(), versionCommand(),
 	}
 }
 
