@@ -8,6 +8,7 @@ package docs
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -143,4 +144,24 @@ func lineOf(node ast.Node, source []byte) int {
 func anchor(heading string) string {
 	heading = regexp.MustCompile(`[^\p{L}\p{N} _-]`).ReplaceAllString(strings.ToLower(heading), "")
 	return strings.ReplaceAll(heading, " ", "-")
+}
+
+// Tests are the names of all tests of the repository.
+func Tests(root string) (map[string]bool, error) {
+	declaration := regexp.MustCompile(`(?m)^func ((?:Test|Fuzz|Benchmark)\w+)\(`)
+	found := map[string]bool{}
+	err := filepath.WalkDir(root, func(path string, _ fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		source, err := os.ReadFile(path)
+		for _, match := range declaration.FindAllStringSubmatch(string(source), -1) {
+			found[match[1]] = true
+		}
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("looking for tests: %w", err)
+	}
+	return found, nil
 }
