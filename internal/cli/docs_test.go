@@ -40,7 +40,14 @@ func TestCommandsInTheDocs(t *testing.T) {
 				}
 			}
 		}
+		messages, err := docs.Rows("../..", page.Name)
+		if err != nil {
+			t.Fatal(err)
+		}
 		for _, span := range page.Spans {
+			if page.Name == "docs/troubleshooting.md" && slices.Contains(messages, span.Text) {
+				continue
+			}
 			rest, ours := strings.CutPrefix(span.Text, "bottle ")
 			if ours && regexp.MustCompile(`^[a-z][a-z-]+( |$)`).MatchString(rest) {
 				understood(page.Name, span.Line, sentence(rest))

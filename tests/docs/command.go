@@ -80,7 +80,7 @@ func statements(text string, line int) ([]Command, error) {
 	}
 	var commands []Command
 	for _, stmt := range file.Stmts {
-		command := Command{Line: line + int(stmt.Pos().Line()) - 1, Text: printed(stmt), stmt: stmt}
+		command := Command{Line: line + int(stmt.Pos().Line()) - 1, Text: shell(stmt), stmt: stmt}
 		syntax.Walk(stmt, func(node syntax.Node) bool {
 			if call, ok := node.(*syntax.CallExpr); ok && len(call.Args) > 0 {
 				command.Calls = append(command.Calls, Call{words(call), call})
@@ -97,7 +97,7 @@ func words(call *syntax.CallExpr) []string {
 	for _, word := range call.Args {
 		text := word.Lit()
 		if text == "" {
-			text = strings.Trim(printed(word), `'"`)
+			text = strings.Trim(shell(word), `'"`)
 		}
 		list = append(list, text)
 	}
@@ -114,10 +114,10 @@ func (c Command) With(argument string, first ...string) string {
 			defer func() { call.call.Args = call.call.Args[:len(call.call.Args)-1] }()
 		}
 	}
-	return printed(c.stmt)
+	return shell(c.stmt)
 }
 
-func printed(node syntax.Node) string {
+func shell(node syntax.Node) string {
 	var out strings.Builder
 	_ = syntax.NewPrinter().Print(&out, node) // a Builder takes everything
 	return strings.TrimSpace(out.String())

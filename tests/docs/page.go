@@ -17,6 +17,7 @@ import (
 	"github.com/yuin/goldmark"
 	"github.com/yuin/goldmark/ast"
 	"github.com/yuin/goldmark/extension"
+	tables "github.com/yuin/goldmark/extension/ast"
 	"github.com/yuin/goldmark/text"
 )
 
@@ -164,4 +165,24 @@ func Tests(root string) (map[string]bool, error) {
 		return nil, fmt.Errorf("looking for tests: %w", err)
 	}
 	return found, nil
+}
+
+// Rows are the code spans in the first cells of a page's tables.
+func Rows(root, name string) ([]string, error) {
+	source, err := os.ReadFile(filepath.Join(root, name))
+	if err != nil {
+		return nil, fmt.Errorf("reading a page: %w", err)
+	}
+	var rows []string
+	tree := goldmark.New(goldmark.WithExtensions(extension.GFM)).Parser().Parse(text.NewReader(source))
+	err = ast.Walk(tree, func(node ast.Node, entering bool) (ast.WalkStatus, error) {
+		if span, ok := node.(*ast.CodeSpan); ok && entering && node.Parent().Kind() == tables.KindTableCell && node.Parent().PreviousSibling() == nil {
+			rows = append(rows, plain(span, source))
+		}
+		return ast.WalkContinue, nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", name, err)
+	}
+	return rows, nil
 }
