@@ -24,6 +24,7 @@ import (
 // Page is a file of Markdown.
 type Page struct {
 	Name    string // relative to the repository
+	Title   string
 	Blocks  []Block
 	Spans   []Span
 	Links   []Span // their destinations
@@ -101,6 +102,9 @@ func (p *Page) add(node ast.Node, source []byte) {
 			Line: lineAt(source, lines.At(0).Start), Lang: string(node.Language(source)), Text: string(lines.Value(source)),
 		})
 	case *ast.Heading:
+		if node.Level == 1 && p.Title == "" {
+			p.Title = plain(node, source)
+		}
 		p.Anchors = append(p.Anchors, anchor(plain(node, source)))
 	case *ast.CodeSpan:
 		p.Spans = append(p.Spans, Span{lineOf(node, source), plain(node, source)})
