@@ -96,9 +96,16 @@ func Fuzz(ctx context.Context) error {
 // some of them, such as 4,18.2.
 func Rules() error { return sh.RunV("go", "run", "./tests/rules", "-only", os.Getenv("ONLY")) }
 
-// Lint checks formatting and the rules of the house.
+// Lint checks formatting, the rules of the house, and that there is no dead code.
 func Lint() error {
 	if err := sh.RunV("go", "tool", "-modfile=tools/go.mod", "golangci-lint", "run", "./..."); err != nil {
+		return err
+	}
+	dead, err := sh.Output("go", "tool", "-modfile=tools/go.mod", "deadcode", "-test", "-tags=integration", "./...")
+	if err == nil && dead != "" {
+		err = mg.Fatalf(1, "nothing calls:\n%s", dead)
+	}
+	if err != nil {
 		return err
 	}
 	workflows, err := filepath.Glob(".git*/workflows/*.yml")

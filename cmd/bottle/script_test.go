@@ -58,6 +58,12 @@ func fakeSmolvm() {
 // modules come from the module cache alone.
 func TestScripts(t *testing.T) {
 	t.Parallel()
+	testscript.Run(t, sandbox(t, "testdata/script"))
+}
+
+// sandbox is where the scripts of a directory run.
+func sandbox(t *testing.T, dir string) testscript.Params {
+	t.Helper()
 	source, err := gobuild.FindRoot(".")
 	if err != nil {
 		t.Fatal(err)
@@ -72,13 +78,13 @@ func TestScripts(t *testing.T) {
 		"GOPROXY=off",
 		"TERM=dumb",
 	}, goEnv(t)...)
-	testscript.Run(t, testscript.Params{
-		Dir:                 "testdata/script",
+	return testscript.Params{
+		Dir:                 dir,
 		UpdateScripts:       *update,
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "normal": normal,
+			"exits": exits, "normal": normal, "page": page, "example": example, "borrow": borrow, "auditlog": auditLog,
 		},
 		Condition: func(name string) (bool, error) {
 			return name == "root" && os.Getuid() == 0, nil
@@ -94,7 +100,7 @@ func TestScripts(t *testing.T) {
 			return errors.Join(err, os.MkdirAll(machines, 0o700),
 				os.MkdirAll(filepath.Join(home, ".local/state"), 0o700)) // not whatever the umask says
 		},
-	})
+	}
 }
 
 // goEnv lets builds in a script use the caches of this machine.
@@ -128,6 +134,8 @@ func fakeEngine(t *testing.T) string {
 		case strings.HasSuffix(r.URL.Path, "/_ping"):
 		case strings.HasSuffix(r.URL.Path, "/containers/json"), strings.HasSuffix(r.URL.Path, "/networks"):
 			_, _ = io.WriteString(w, "[]")
+		case strings.HasSuffix(r.URL.Path, "/version"):
+			_, _ = io.WriteString(w, `{"Version":"20.10.24","ApiVersion":"1.41","Os":"linux","Arch":"amd64"}`)
 		case strings.HasSuffix(r.URL.Path, "/volumes"):
 			_, _ = io.WriteString(w, `{"Volumes":[]}`)
 		default:

@@ -39,9 +39,10 @@ func mayImport() map[string][]string {
 		"internal/guest":    {},
 
 		// what images are made of, and who vouches for them
-		"internal/lockfile":    {},
-		"internal/imagesign":   {"internal/secret"},
-		"internal/verifybuild": {},
+		"internal/lockfile":        {},
+		"internal/imagesign":       {"internal/secret"},
+		"internal/verifybuild":     {},
+		"internal/manifest/schema": {"internal/manifest"},
 
 		// the boundary: what the guest tries, and how the host judges it
 		"internal/guest/probe": {},
@@ -153,6 +154,8 @@ func neverReach() map[string][]string {
 		"internal/egress": {"os/exec"},
 		"pkg/bundle":      {"os/exec"},
 		"cmd/lite-init":   {"net/http"},
+
+		"internal/manifest/schema": {"os/exec", "net/http"},
 	}
 }
 

@@ -81,7 +81,7 @@ func commands() []command {
 	return []command{
 		initCommand(), startCommand(), attachCommand(), resumeCommand(), execCommand(), shellCommand(), listCommand(), logsCommand(), inspectCommand(),
 		stopCommand(), cleanupCommand(), copyOutCommand(), verifyCommand(), superviseCommand(), auditCommand(), planCommand(), whyCommand(), renderCommand(), overseeCommand(),
-		imagesCommand(), sbomCommand(), baseCommand(), updateCommand(), signCommand(), setupCommand(), doctorCommand(), cleanCommand(), completionCommand(), manCommand(), versionCommand(),
+		imagesCommand(), sbomCommand(), baseCommand(), updateCommand(), signCommand(), setupCommand(), doctorCommand(), cleanCommand(), completionCommand(), manCommand(), schemaCommand(), versionCommand(),
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -72,10 +73,8 @@ func overviewPage() []byte {
 	for _, c := range commands() {
 		fmt.Fprintf(&out, ".TP\n.BR bottle\\-%s (1)\n%s\n", roff(c.name), roff(c.summary))
 	}
-	out.WriteString(`.SH EXIT STATUS
-0 is success, 1 a failure, 2 a mistake on the command line, 130 an interrupt; start, exec
-and shell pass the guest's own exit code on.
-`)
+	environmentSection(&out)
+	fmt.Fprintf(&out, ".SH EXIT STATUS\n%s\n", roff(exitCodes))
 	return out.Bytes()
 }
 
@@ -180,10 +179,12 @@ func blocksOf(help string) []block {
 
 // reference is all of --help as one page of Markdown.
 func reference() string {
+	remark := regexp.MustCompile(`(?m)^(\S.*? {3,}| {3,})(\S)`) // what an example is for
 	var out strings.Builder
 	out.WriteString("# The command line\n\n" +
 		"Generated from `bottle COMMAND --help`: `go test ./internal/cli -run TestReference -update`.\n\n" +
-		"```text\n" + overview() + "```\n")
+		"```text\n" + overview() + "```\n\n" +
+		"## Exit codes\n\n" + exitCodes + "\n\n## Environment\n\n" + environmentTable())
 	for _, c := range commands() {
 		flags, _ := c.flags(&app.Config{})
 		fmt.Fprintf(&out, "\n## bottle %s\n\n%s.\n\n```text\nusage: %s\n\n%s```\n",
@@ -191,7 +192,7 @@ func reference() string {
 		for _, b := range blocksOf(c.help) {
 			text := b.text
 			if b.example {
-				text = "```sh\n" + text + "\n```"
+				text = "```sh\n" + remark.ReplaceAllString(text, "$1# $2") + "\n```"
 			}
 			fmt.Fprintf(&out, "\n%s\n", text)
 		}

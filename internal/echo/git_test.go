@@ -18,6 +18,7 @@ import (
 	"bottle.internal/internal/echo"
 	"bottle.internal/internal/execx"
 	"bottle.internal/internal/secret"
+	"bottle.internal/tests/need"
 )
 
 // gitRun is an upstream with a repository, and a client with its key.
@@ -38,12 +39,8 @@ type gitLine struct {
 func needSSH(t *testing.T) {
 	t.Helper()
 	for _, program := range []string{"ssh", "git"} {
-		if _, err := execx.Find(program); err != nil {
-			if strings.Contains(os.Getenv("BOTTLE_REQUIRE"), "ssh") {
-				t.Fatal(err)
-			}
-			t.Skip(err)
-		}
+		_, err := execx.Find(program)
+		need.Need(t, "ssh", err)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"bottle.internal/internal/canary"
+	"bottle.internal/internal/printable"
 )
 
 // Events of the log.
@@ -72,4 +73,55 @@ func (l line) Bucket() (name string, limited bool) {
 // Suppressed implements [journal.Line].
 func (line) Suppressed(_ string, count int) line {
 	return line{Event: eventSuppressed, Count: count, Reason: "lines came too fast to write each"}
+}
+
+func (p *push) log(why *refusal) {
+	commits := len(p.found.commits)
+	entry := line{
+		Event: eventPushAllow, Push: p.serial, Remote: p.remote.spec.Name, Refs: p.refs(), Commits: &commits,
+		Objects: p.found.count(), Bytes: p.found.bytes, Millis: millisSince(p.begin, p.gate.options.Now()),
+	}
+	if why != nil {
+		entry.Event, entry.Rule, entry.Commit, entry.Line = eventPushDeny, why.rule, why.commit, why.line
+		if why.hide {
+			for i := range entry.Refs {
+				entry.Refs[i].Ref = "(a name that holds a secret)"
+			}
+		}
+		entry.Path, entry.Reason = p.shownPath(why.path), printable.Text(why.reason, 400)
+	}
+	if why != nil && why.canary != "" {
+		p.gate.journal.Write(p.alarm(entry, why))
+	}
+	p.gate.journal.Write(entry)
+}
+
+// alarm says that a canary was on its way to the upstream. It is refused whatever on_canary
+// is: a secret never passes.
+func (p *push) alarm(entry line, why *refusal) line {
+	entry.Event, entry.Method, entry.Blocked, entry.Print = eventCanary, "push", new(true), why.canary
+	entry.Commits, entry.Objects, entry.Bytes, entry.Millis = nil, 0, 0, nil
+	entry.Where = "objects"
+	if why.commit == "" {
+		entry.Where = "name of the branch"
+	}
+	entry.Reason = "a canary in the " + entry.Where
+	return entry
+}
+
+// shownPath leaves out a path in which an object before it has a canary.
+func (p *push) shownPath(path string) string {
+	if _, found := p.gate.config.Load().canaries.Find(path); found {
+		return "(a path that holds a canary)"
+	}
+	return printable.Text(path, 400)
+}
+
+// refs are as they were sent, made safe to print.
+func (p *push) refs() []refLine {
+	refs := make([]refLine, 0, len(p.request.Commands))
+	for _, cmd := range p.request.Commands[:min(len(p.request.Commands), p.limits.Refs)] {
+		refs = append(refs, refLine{printable.Text(cmd.Ref, maxRef), cmd.Old, cmd.New})
+	}
+	return refs
 }

@@ -16,6 +16,8 @@ import (
 	"testing"
 
 	"golang.org/x/crypto/ssh"
+
+	"bottle.internal/tests/need"
 )
 
 // sshd is a real OpenSSH server, one process a connection, on a listener of the test.
@@ -35,12 +37,8 @@ const sshdPath = "/usr/sbin/sshd"
 // needSSHD skips the test, unless BOTTLE_REQUIRE names sshd.
 func needSSHD(t testing.TB) {
 	t.Helper()
-	if _, err := os.Stat(sshdPath); err != nil {
-		if strings.Contains(os.Getenv("BOTTLE_REQUIRE"), "sshd") {
-			t.Fatal("sshd: ", err)
-		}
-		t.Skip("sshd: ", err)
-	}
+	_, err := os.Stat(sshdPath)
+	need.Need(t, "sshd", err)
 	if os.Getuid() == 0 { // root's sshd wants its directory
 		if err := os.MkdirAll("/run/sshd", 0o755); err != nil {
 			t.Fatal(err)

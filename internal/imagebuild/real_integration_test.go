@@ -10,7 +10,6 @@ import (
 	"os/user"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -23,19 +22,8 @@ import (
 	"bottle.internal/internal/imagebuild/debian"
 	"bottle.internal/internal/imagebuild/npm"
 	"bottle.internal/internal/lockfile"
+	"bottle.internal/tests/need"
 )
-
-// need skips a test on a host that lacks something, unless BOTTLE_REQUIRE asks for it.
-func need(t *testing.T, what string, err error) {
-	t.Helper()
-	if err == nil {
-		return
-	}
-	if slices.Contains(strings.FieldsFunc(os.Getenv("BOTTLE_REQUIRE"), func(r rune) bool { return r == ',' || r == ' ' }), what) {
-		t.Fatalf("BOTTLE_REQUIRE asks for %s: %v", what, err)
-	}
-	t.Skipf("no %s here: %v", what, err)
-}
 
 // realConfig is a builder's on this host with an empty cache.
 func realConfig(t *testing.T) imagebuild.Config {
@@ -89,7 +77,7 @@ func agentRecipe(t *testing.T) *imagebuild.Recipe {
 func needDebian(t *testing.T) {
 	t.Helper()
 	_, err := execx.Find("mmdebstrap")
-	need(t, "base", err)
+	need.Need(t, "base", err)
 }
 
 // TestRealDebianBaseTwice makes the agent's image on two real bases in two caches.
@@ -157,7 +145,7 @@ func TestRealClaudeLayer(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = npmSettings.Registry("@anthropic-ai/claude-code-linux-x64")
-	need(t, "npm", err)
+	need.Need(t, "npm", err)
 	recipe := agentRecipe(t)
 	recipe.Base = "scratch"
 	start := time.Now()

@@ -14,21 +14,16 @@ import (
 	"github.com/moby/moby/client"
 
 	"bottle.internal/internal/imagepack"
+	"bottle.internal/tests/need"
 )
-
-func required(what string) bool { return strings.Contains(os.Getenv("BOTTLE_REQUIRE"), what) }
 
 func dockerEngine(t *testing.T) *client.Client {
 	t.Helper()
 	engine, err := client.New(client.FromEnv)
 	must(t, err)
 	t.Cleanup(func() { _ = engine.Close() })
-	if _, err := engine.Ping(t.Context(), client.PingOptions{}); err != nil {
-		if required("docker") {
-			t.Fatalf("BOTTLE_REQUIRE asks for docker: %v", err)
-		}
-		t.Skipf("no container engine: %v", err)
-	}
+	_, err = engine.Ping(t.Context(), client.PingOptions{})
+	need.Need(t, "docker", err)
 	return engine
 }
 

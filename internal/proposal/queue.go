@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"slices"
 	"sync"
 	"time"
 
@@ -168,36 +167,6 @@ func (q *Queue) load() error {
 
 func (q *Queue) tampered(id string, err error) {
 	q.config.Audit(EventTampered, map[string]any{"id": id, "problem": err.Error()})
-}
-
-func readProposal(s *store, id, bottle string) (Proposal, string, error) {
-	raw, err := s.read(fileOf(proposalsDir, id), maxFile)
-	if err != nil {
-		return Proposal{}, "", err
-	}
-	p, err := parseProposal(raw)
-	if err == nil && (p.ID != id || p.Bottle != bottle) {
-		err = errors.New("it is another one, or of another bottle")
-	}
-	if err != nil {
-		return Proposal{}, "", fmt.Errorf("proposal %.12s: %w", id, err)
-	}
-	return p, sum(raw), nil
-}
-
-func readOutcome(s *store, id string) (Outcome, error) {
-	var o Outcome
-	raw, err := s.read(fileOf(outcomesDir, id), maxFile)
-	if err != nil {
-		return o, err
-	}
-	if err := ask.Decode(raw, &o); err != nil {
-		return o, fmt.Errorf("outcome of %.12s: %w", id, err)
-	}
-	if o.ID != id || !slices.Contains([]ask.Status{ask.Approved, ask.Rejected, ask.Failed}, o.Status) {
-		return o, fmt.Errorf("outcome of %.12s: it makes no sense", id)
-	}
-	return o, nil
 }
 
 func notAfter(at, now time.Time) time.Time {

@@ -64,6 +64,7 @@ func (w *writer) add(format string, args ...any) { fmt.Fprintf(&w.Builder, forma
 const header = `# What your agents may do: a bottle says what may be reached and with which credentials, an
 # agent says what runs in it. Written by: bottle init --template %s
 # docs/manifest.md has every field. "bottle plan AGENT" shows what this file means.
+# An editor completes and checks it: bottle schema --help
 
 `
 

@@ -40,6 +40,7 @@ import (
 	"bottle.internal/internal/link"
 	"bottle.internal/internal/secret"
 	"bottle.internal/pkg/bundle"
+	"bottle.internal/tests/need"
 )
 
 const owner = "bottle-integration-test"
@@ -47,12 +48,7 @@ const owner = "bottle-integration-test"
 func engineOf(t *testing.T) *client.Client {
 	t.Helper()
 	engine, err := bundle.Connect(t.Context(), "")
-	if err != nil {
-		if strings.Contains(os.Getenv("BOTTLE_REQUIRE"), "docker") {
-			t.Fatal(err)
-		}
-		t.Skip(err)
-	}
+	need.Need(t, "docker", err)
 	t.Cleanup(func() { _ = engine.Close() })
 	return engine
 }

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
-	"strings"
 	"testing"
 	"testing/fstest"
 
@@ -18,6 +17,7 @@ import (
 
 	"bottle.internal/internal/imagebuild"
 	"bottle.internal/internal/imagebuild/mobyengine"
+	"bottle.internal/tests/need"
 )
 
 // TestRealEngine builds a Dockerfile in the engine and an image of ours on top.
@@ -27,13 +27,7 @@ func TestRealEngine(t *testing.T) {
 		t.Cleanup(func() { _ = engine.Close() })
 		_, err = engine.Ping(t.Context(), client.PingOptions{})
 	}
-	if err != nil {
-		required := strings.FieldsFunc(os.Getenv("BOTTLE_REQUIRE"), func(r rune) bool { return r == ',' || r == ' ' })
-		if slices.Contains(required, "docker") {
-			t.Fatalf("BOTTLE_REQUIRE asks for docker: %v", err)
-		}
-		t.Skipf("no docker here: %v", err)
-	}
+	need.Need(t, "docker", err)
 	const name = "bottle-test-base:imagebuild"
 	t.Cleanup(func() {
 		_, _ = engine.ImageRemove(context.WithoutCancel(t.Context()), name, client.ImageRemoveOptions{Force: true, PruneChildren: true})

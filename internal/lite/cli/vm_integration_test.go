@@ -21,6 +21,7 @@ import (
 
 	"bottle.internal/internal/execx"
 	"bottle.internal/internal/lite/vm"
+	"bottle.internal/tests/need"
 )
 
 // TestRealVM holds the same assertions against real machines.
@@ -42,18 +43,6 @@ func TestRealVM(t *testing.T) {
 	t.Run("figures", func(t *testing.T) { testFigures(t, newVMWorld(t, cache)) })
 }
 
-// need skips without the means, or fails where BOTTLE_REQUIRE says that they are there.
-func need(t *testing.T, err error) {
-	t.Helper()
-	switch {
-	case err == nil:
-	case strings.Contains(os.Getenv("BOTTLE_REQUIRE"), "vm"):
-		t.Fatal(err)
-	default:
-		t.Skip(err)
-	}
-}
-
 func newVMWorld(t *testing.T, cache string) *world {
 	t.Helper()
 	kernel := os.Getenv("SMOLVM_LITE_KERNEL")
@@ -65,9 +54,9 @@ func newVMWorld(t *testing.T, cache string) *world {
 		kernel = filepath.Join(data, "smolvm-lite/kernel")
 	}
 	_, err := vm.FindKernel(kernel)
-	need(t, err)
+	need.Need(t, "vm", err)
 	_, err = vm.FindQEMU("amd64")
-	need(t, err)
+	need.Need(t, "vm", err)
 
 	dir := shortTempDir(t)
 	bin := filepath.Join(dir, "bin")
