@@ -31,6 +31,8 @@ type attempt struct {
 	saying   string                 // begins what the guest must see; "" for anything
 	expected string                 // for people; "blocked" if empty
 	reaches  bool                   // it is an allowed way: it must work, as the control of others
+	once     bool                   // the control is one for several, and moves the counter once
+	silent   bool                   // what the guest sees says nothing: the counter alone decides
 }
 
 func (a attempt) row() row {
@@ -75,7 +77,7 @@ func (s *scene) attempts(t *testing.T, list []attempt) {
 			if !a.reaches {
 				r.control += ", counted"
 			}
-			if problem == "" && moved < sharing(list, a.counter) {
+			if problem == "" && !a.reaches && moved < sharing(list, a.counter) {
 				problem = fmt.Sprintf("the target has counted %d controls", moved)
 			}
 			if problem == "" && (came > 0) != a.reaches {
@@ -91,11 +93,11 @@ func (s *scene) attempts(t *testing.T, list []attempt) {
 // sharing is how many controls a counter must have counted.
 func sharing(list []attempt, counter string) (n int) {
 	for _, a := range list {
-		if a.counter == counter && !a.reaches {
+		if a.counter == counter && !a.reaches && !a.once {
 			n++
 		}
 	}
-	return n
+	return max(n, 1)
 }
 
 // compare looks at what the guest says, which alone is no proof.
@@ -106,7 +108,7 @@ func compare(a attempt, r row, problem string, said []probe.Observation) (row, s
 	}
 	r.observed = strings.TrimSuffix(said[i].Saw+"; "+r.observed, "; ")
 	switch {
-	case problem != "":
+	case problem != "", a.silent:
 	case said[i].Reached != a.reaches:
 		problem = "the guest says that it is otherwise"
 	case !strings.HasPrefix(said[i].Saw, a.saying):

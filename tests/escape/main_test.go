@@ -36,6 +36,10 @@ func TestEscape(t *testing.T) {
 	}{
 		{"machine", machine},
 		{"direct", direct},
+		{"spellings", spellings},
+		{"tricks", tricks},
+		{"mismatch", mismatch},
+		{"dns", dns},
 		{"listeners", listeners},
 	} {
 		t.Run(part.name, func(t *testing.T) {

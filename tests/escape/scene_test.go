@@ -90,7 +90,7 @@ func (s *scene) startAll(t *testing.T) {
 	if outsideErr != nil {
 		t.Fatalf("the targets outside: %v", outsideErr)
 	}
-	names := []string{"up.bottle.test", "plain.bottle.test", "alive.bottle.test", "rebind.bottle.test"}
+	names := []string{"up.bottle.test", "plain.bottle.test", "alive.bottle.test", "rebind.bottle.test", tapped}
 	var err error
 	s.beside, err = s.Beside(t.Context(), s.program,
 		network.WithNetworkName(names, bundle.KindNetwork.Name(s.id)),
@@ -291,6 +291,11 @@ func (s *scene) nothingLeft(t *testing.T) {
 		t.Errorf("left at the end:\n%s", strings.Join(left, "\n"))
 	}
 	s.reap(t)
+}
+
+// dialAlways goes to one address, whatever the name.
+func dialAlways(dialer *net.Dialer, address string) func(context.Context, string, string) (net.Conn, error) {
+	return func(ctx context.Context, network, _ string) (net.Conn, error) { return dialer.DialContext(ctx, network, address) }
 }
 
 // dialed reaches a TCP target from this host.

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"bytes"
-	"context"
 	"fmt"
 	"net"
 	"os"
@@ -10,50 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
-
-// wiretap shares the network of a container and sees what its daemons send, as it is on
-// the wire. It needs CAP_NET_RAW.
-func wiretap(marks []string) error {
-	const everything = unix.ETH_P_ALL>>8 | unix.ETH_P_ALL<<8&0xff00 // in network order
-	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, everything)
-	if err != nil {
-		return err
-	}
-	fmt.Println("ready")
-	buffer := make([]byte, 64<<10)
-	for {
-		n, _, err := unix.Recvfrom(fd, buffer, 0)
-		if err != nil {
-			return err
-		}
-		packet := bytes.ToLower(buffer[:n])
-		for _, mark := range marks {
-			if bytes.Contains(packet, []byte(mark)) {
-				fmt.Println("mark " + mark)
-			}
-		}
-	}
-}
-
-// listen answers on every address that there is.
-func listen(args []string) error {
-	listener, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", ":"+args[0])
-	if err != nil {
-		return err
-	}
-	fmt.Println("ready")
-	for {
-		conn, err := listener.Accept()
-		if err != nil {
-			return err
-		}
-		_, _ = fmt.Fprintln(conn, args[1])
-		_ = conn.Close()
-	}
-}
 
 // hold opens connections until no more can be had, and keeps them without a word.
 func hold(args []string) error {
