@@ -40,7 +40,15 @@ func TestEscape(t *testing.T) {
 		{"tricks", tricks},
 		{"mismatch", mismatch},
 		{"dns", dns},
+		{"misplaced", misplaced},
+		{"git", gitTricks},
 		{"listeners", listeners},
+		{"clock", clock},
+		{"garbage", garbage},
+		{"flood", flood},
+		{"killed", killed},
+		{"bombs", bombs},
+		{"channel", channel},
 	} {
 		t.Run(part.name, func(t *testing.T) {
 			begin := time.Now()

@@ -295,7 +295,9 @@ func (s *scene) nothingLeft(t *testing.T) {
 
 // dialAlways goes to one address, whatever the name.
 func dialAlways(dialer *net.Dialer, address string) func(context.Context, string, string) (net.Conn, error) {
-	return func(ctx context.Context, network, _ string) (net.Conn, error) { return dialer.DialContext(ctx, network, address) }
+	return func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return dialer.DialContext(ctx, network, address)
+	}
 }
 
 // dialed reaches a TCP target from this host.
