@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -26,20 +27,22 @@ func garbage(t *testing.T, s *scene) {
 	random := make([]byte, 8<<10)
 	_, _ = rand.Read(random)
 	noise := fmt.Sprintf("%x", random) // JSON takes no other bytes
+	control := sync.OnceValues(func() (string, error) {
+		return strings.Join(s.allOpen(t, "before"), ", ") + " answer before and after", nil
+	})
+	var list []attempt
 	for _, socket := range []string{"8888", "9420"} {
-		var list []attempt
-		for what, piece := range map[string]string{"a long line": strings.Repeat("A", 256<<10), "noise": noise + "\r\n\r\n", "a TLS hello": "\x16\x03\x01\x00\x05hello"} {
+		for _, c := range []struct{ what, piece string }{
+			{"a long line", strings.Repeat("A", 256<<10)}, {"noise", noise + "\r\n\r\n"}, {"a TLS hello", "\x16\x03\x01\x00\x05hello\r\n\r\n"},
+		} {
 			list = append(list, attempt{
-				name: socket + ".sock is told " + what, root: true, expected: "no way through, and it works again",
-				attack: attack{Probe: probe.Probe{Kind: "say", Target: "unix:/run/bottle/" + socket + ".sock"}, Say: []string{piece}},
-				control: func() (string, error) {
-					return strings.Join(s.allOpen(t, "before"), ", ") + " answer before and after", nil
-				},
+				name: socket + ".sock is told " + c.what, root: true, expected: "no way through, and it works again", control: control,
+				attack: attack{Probe: probe.Probe{Kind: "say", Target: "unix:/run/bottle/" + socket + ".sock"}, Say: []string{c.piece}},
 			})
 		}
-		s.attempts(t, list)
-		s.allOpen(t, "after garbage into "+socket)
 	}
+	s.attempts(t, list)
+	s.allOpen(t, "after garbage")
 }
 
 // channel replaces the program in the neighbour that answers the host's commands. The

@@ -67,12 +67,12 @@ func (s *scene) labels(t *testing.T, secret string) {
 		t.Fatal(err)
 	}
 	var list []attempt
-	for what, request := range map[string]string{
-		"CONNECT":               connectTo(secret + ".alive.bottle.test:443"),
-		"CONNECT, allowed host": connectTo(secret + ".up.bottle.test:443"),
-		"plain":                 "GET http://" + secret + ".plain.bottle.test/ HTTP/1.1\r\nHost: " + secret + ".plain.bottle.test\r\n\r\n",
+	for _, c := range []struct{ what, request string }{
+		{"CONNECT", connectTo(secret + ".alive.bottle.test:443")},
+		{"CONNECT, allowed host", connectTo(secret + ".up.bottle.test:443")},
+		{"a plain request", "GET http://" + secret + ".plain.bottle.test/ HTTP/1.1\r\nHost: " + secret + ".plain.bottle.test\r\n\r\n"},
 	} {
-		list = append(list, attempt{name: "data in labels by " + what, attack: raw(request), saying: "4"})
+		list = append(list, attempt{name: "data in labels by " + c.what, attack: raw(c.request), saying: "4"})
 	}
 	said := s.try(t, false, list)
 	// What the bundle asks now comes behind what it has asked for the guest.

@@ -52,38 +52,44 @@ echo clean >a; git add a; git commit -qm clean; git push -q origin %[1]s; git re
 		t.Fatalf("the control: %s\n%s", prepared, before)
 	}
 	key := "-----BEGIN OPENSSH PRIVATE KEY-----\\nb3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQAAAAAAAAABAAAAMwAAAAtzc2gtZW\\nQyNTUxOQAAACBx7lyZ4V4sS0V6ZLWq6ZrJVbY3kq4bWnZ1r3bD9qk3XwAAAJgq0cXqKtHF\\n-----END OPENSSH PRIVATE KEY-----\\n"
-	for _, c := range []struct{ what, script string }{
-		{"push to a branch that is not its own", "git push origin HEAD:refs/heads/main"},
-		{"push to another bottle's branch", "git push origin HEAD:refs/heads/bottle/" + s.other + "/x"},
-		{"push a tag", "git push origin HEAD:refs/tags/v1"},
-		{"push outside of refs/heads", "git push origin HEAD:refs/notes/x"},
-		{"delete a branch", "git push origin :refs/heads/main"},
-		{"force another history", "git commit -q --amend -m other && git push -f origin HEAD:" + branch},
-		{"push with --receive-pack", "git push --receive-pack='touch /tmp/es; git-receive-pack' origin HEAD:refs/heads/main"},
-		{"push a secret, taken out again", "printf '" + key + "' >k && git add k && git commit -qm k && git rm -q k && git commit -qm nok && git push origin HEAD:" + branch},
-	} {
-		said := s.in(t, s.id, "", "cd ~/es && git reset -q --hard "+clean+" && "+c.script+" 2>&1")
-		lines := strings.Split(strings.TrimSpace(said.Stdout), "\n")
-		r := row{probe: "git: " + c.what, control: control, expected: "refused, nothing at the upstream", observed: reason(lines)}
+	list := []struct{ what, prepare, push string }{
+		{"a branch that is not its own", "true", "origin HEAD:refs/heads/main"},
+		{"a tag", "true", "origin HEAD:refs/tags/v1"},
+		{"another history, by force", "git commit -q --amend -m other", "-f origin HEAD:" + branch},
+		{"with a receive-pack of its own", "true", "--receive-pack='touch /tmp/es; git-receive-pack' origin HEAD:refs/heads/main"},
+		{"a secret, taken out again", "printf '%b' '" + key + "' >k && git add k && git commit -qm k && git rm -q k && git commit -qm nok", "origin HEAD:" + branch},
+	}
+	script := "cd ~/es\n"
+	for _, c := range list {
+		script += "git reset -q --hard " + clean + " && " + c.prepare + " && echo PUSH && { git push " + c.push + " 2>&1; echo EXIT $?; }\n"
+	}
+	said := s.in(t, s.id, "", script)
+	answers := strings.Split(said.Stdout, "PUSH\n")[1:]
+	if len(answers) != len(list) {
+		t.Fatalf("preparing the pushes: %s", said)
+	}
+	after := s.upstreamRefs(t)
+	for i, c := range list {
+		r := row{probe: "git: push " + c.what, control: control, expected: "refused, nothing at the upstream", observed: reason(answers[i])}
 		problem := ""
-		if said.Code == 0 {
+		if strings.Contains(answers[i], "EXIT 0") {
 			problem = "it was taken"
 		}
-		if after := s.upstreamRefs(t); after != before {
-			problem = "the upstream has changed"
+		if after != before {
+			problem = "the upstream has changed: " + after
 		}
 		table.add(t, r, problem)
 	}
 }
 
 // reason is the line of git's output that says why.
-func reason(lines []string) string {
-	for _, line := range lines {
-		if _, why, found := strings.Cut(line, "bottle: "); found {
-			return strings.TrimSpace(why)
+func reason(said string) string {
+	for line := range strings.Lines(said) {
+		if strings.Contains(line, "rejected]") || strings.Contains(line, "fatal: ") {
+			return strings.TrimSpace(line)
 		}
 	}
-	return lines[len(lines)-1]
+	return strings.Join(strings.Fields(said), " ")
 }
 
 // upstreamRefs asks the echo's repository itself, past the gate.

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // hold opens connections until no more can be had, and keeps them without a word.
@@ -51,7 +53,7 @@ func bomb(args []string) error {
 	end := time.Now().Add(time.Duration(seconds) * time.Second)
 	switch args[0] {
 	case "fork":
-		return fork(end, args)
+		return fork(end)
 	case "memory":
 		return memory(end)
 	default:
@@ -59,37 +61,39 @@ func bomb(args []string) error {
 	}
 }
 
-// fork makes two of itself again and again. All of them end with the time.
-func fork(end time.Time, args []string) error {
-	made, refused := 0, 0
-	for time.Now().Before(end) {
-		left := max(1, int(time.Until(end).Seconds()))
-		child := exec.Command(os.Args[0], "bomb", args[0], strconv.Itoa(left))
-		if err := child.Start(); err != nil {
-			refused++
-			time.Sleep(time.Millisecond)
-			continue
+// fork makes one of itself after the other, and each of them does the same. All of them end
+// at the time of the first.
+func fork(end time.Time) error {
+	const variable = "BOMB_END"
+	if text := os.Getenv(variable); text != "" {
+		at, err := strconv.ParseInt(text, 10, 64)
+		if err != nil {
+			return err
 		}
-		made++
-		go func() { _ = child.Wait() }()
+		end = time.Unix(at, 0)
+	}
+	for time.Now().Before(end) {
+		child := exec.Command(os.Args[0], os.Args[1:]...)
+		child.Env = append(os.Environ(), fmt.Sprintf("%s=%d", variable, end.Unix()))
+		if child.Start() == nil {
+			go func() { _ = child.Wait() }()
+		}
 		time.Sleep(20 * time.Millisecond)
 	}
-	fmt.Printf("made %d processes, could not make %d\n", made, refused)
 	return nil
 }
 
-// memory touches every page. A process that is killed for it is begun again.
+// memory touches every page until it is killed for it.
 func memory(end time.Time) error {
 	if os.Getenv("BOMB") == "" {
-		killed := 0
 		for time.Now().Before(end) {
 			child := exec.Command(os.Args[0], "bomb", "memory", strconv.Itoa(max(1, int(time.Until(end).Seconds()))))
 			child.Env = append(os.Environ(), "BOMB=1")
-			if child.Run() != nil {
-				killed++
+			if err := child.Run(); err != nil {
+				fmt.Println("went off:", err)
+				return nil
 			}
 		}
-		fmt.Printf("killed %d times\n", killed)
 		return nil
 	}
 	// It is the one to be killed, so that the machine lives to take more.
@@ -106,23 +110,38 @@ func memory(end time.Time) error {
 	return nil
 }
 
-// disk writes bytes that nothing can leave out until there is no place, and leaves them.
+// disk takes all blocks but the last ones, writes those with bytes that nothing can leave
+// out until there is no place, and leaves all of it.
 func disk(end time.Time) error {
 	file, err := os.Create("/var/tmp/bomb")
 	if err != nil {
 		return err
 	}
+	defer file.Close()
+	var fs unix.Statfs_t
+	if err := unix.Fstatfs(int(file.Fd()), &fs); err != nil {
+		return err
+	}
+	taken := int64(0)
+	if free := int64(fs.Bavail) * fs.Bsize; free > 64<<20 {
+		taken = free - 64<<20
+	}
+	if err := unix.Fallocate(int(file.Fd()), 0, 0, taken); err != nil {
+		taken = 0
+	}
+	if _, err := file.Seek(taken, 0); err != nil {
+		return err
+	}
 	block := make([]byte, 1<<20)
 	_, _ = newPattern(7).Read(block)
-	written := 0
+	written := taken
 	for time.Now().Before(end) {
 		n, err := file.Write(block)
-		written += n
+		written += int64(n)
 		if err != nil {
-			fmt.Printf("wrote %d MiB, then: %v\n", written>>20, why(err))
-			return file.Close()
+			fmt.Printf("went off: %v after %d MiB\n", why(err), written>>20)
+			return nil
 		}
 	}
-	fmt.Printf("wrote %d MiB in the time\n", written>>20)
-	return file.Close()
+	return nil
 }
