@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -83,7 +84,7 @@ func (s *scene) bomb(t *testing.T, kind, who, script string) {
 	case problem != "":
 	case !strings.HasPrefix(said.Stdout, "went off: "):
 		problem = "the bomb did not go off"
-	case m.memory == 0:
+	case m.memory == 0 && s.standIn():
 		problem = "the VM was not measured"
 	case m.memory > smallMemory+overMemory:
 		problem = "the VM takes more memory than it was given"
@@ -91,6 +92,12 @@ func (s *scene) bomb(t *testing.T, kind, who, script string) {
 		problem = "the VM takes more disk than it was given"
 	}
 	table.add(t, r, problem)
+}
+
+// standIn says whether the VM tool is the one of this repository, whose processes and files
+// are known. Another one's are measured where they have the machine's name.
+func (s *scene) standIn() bool {
+	return slices.ContainsFunc(s.VMEnv, func(entry string) bool { return strings.HasPrefix(entry, "SMOLVM_LITE_INIT=") })
 }
 
 // meter keeps the most that a machine has had on this host.

@@ -5,8 +5,7 @@ package escape
 import (
 	"bytes"
 	"context"
-	"encoding/json"
-	"fmt"
+	"errors"
 	"net"
 	"os"
 	"path/filepath"
@@ -53,6 +52,9 @@ func newScene(t *testing.T) *scene {
 	rig.Need(t, "docker", err)
 	t.Cleanup(func() { _ = engine.Close() })
 	rig.Need(t, "vm", rig.NeedVM())
+	if os.Getuid() != 0 {
+		rig.Need(t, "root", errors.New("only root can reach some of the targets to show that they are alive"))
+	}
 	r, err := rig.New(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -174,62 +176,6 @@ func (s *scene) stop(t *testing.T) {
 	}
 }
 
-// bell opens a target on this host and returns its counter and its control.
-func (s *scene) bell(t *testing.T, network, address string) (at, counter string, control func() (string, error)) {
-	t.Helper()
-	listener, err := boundary.Listen(t.Context(), network, address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = listener.Close() })
-	counter = "host " + network + " " + listener.Addr()
-	s.mu.Lock()
-	s.bells[counter] = listener
-	s.mu.Unlock()
-	return listener.Addr(), counter, func() (string, error) { return "reached from the host", listener.Prove(t.Context()) }
-}
-
-// tallies is what a container's probe program has counted.
-type tallies struct {
-	Accepted map[string]int `json:"accepted"`
-	Packets  map[string]int `json:"packets"`
-	Names    map[string]int `json:"names"`
-	Hosts    map[string]int `json:"hosts"`
-	Echoes   int            `json:"echoes"`
-}
-
-// counts is what all targets have counted so far, whoever came.
-func (s *scene) counts(t *testing.T) map[string]int {
-	t.Helper()
-	counts := map[string]int{}
-	s.mu.Lock()
-	for counter, listener := range s.bells {
-		hits, proved := listener.Evidence()
-		counts[counter] = hits
-		if proved {
-			counts[counter]++
-		}
-	}
-	s.mu.Unlock()
-	for place, container := range map[string]*testcontainers.DockerContainer{"beside": s.beside, "outside": s.outside} {
-		said, err := rig.InContainer(t.Context(), container, "counts")
-		if err != nil {
-			t.Fatal(err)
-		}
-		var seen tallies
-		if err := json.Unmarshal([]byte(said), &seen); err != nil {
-			t.Fatal(err)
-		}
-		counts[place+" icmp"] = seen.Echoes
-		for kind, list := range map[string]map[string]int{"tcp": seen.Accepted, "udp": seen.Packets, "name": seen.Names, "host": seen.Hosts} {
-			for name, n := range list {
-				counts[place+" "+kind+" "+name] = n
-			}
-		}
-	}
-	return counts
-}
-
 // addresses of a bottle's network.
 type addresses struct{ bundle, gateway, gate string }
 
@@ -291,22 +237,4 @@ func (s *scene) nothingLeft(t *testing.T) {
 		t.Errorf("left at the end:\n%s", strings.Join(left, "\n"))
 	}
 	s.reap(t)
-}
-
-// dialAlways goes to one address, whatever the name.
-func dialAlways(dialer *net.Dialer, address string) func(context.Context, string, string) (net.Conn, error) {
-	return func(ctx context.Context, network, _ string) (net.Conn, error) {
-		return dialer.DialContext(ctx, network, address)
-	}
-}
-
-// dialed reaches a TCP target from this host.
-func dialed(address string) func() (string, error) {
-	return func() (string, error) {
-		conn, err := net.DialTimeout("tcp", address, 3*time.Second)
-		if err != nil {
-			return "", fmt.Errorf("from the host: %w", err)
-		}
-		return "reached from the host", conn.Close()
-	}
 }
