@@ -3,6 +3,7 @@
 package escape
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/http/httptest"
@@ -159,7 +160,7 @@ func direct(t *testing.T, s *scene) {
 func pinged(address string) func() (string, error) {
 	return func() (string, error) {
 		if os.Getuid() != 0 {
-			return "", fmt.Errorf("only root can ping here")
+			return "", errors.New("only root can ping here")
 		}
 		said := probe.Machine{}.Run([]probe.Probe{{Kind: probe.ICMP, Target: address}})[0]
 		if !said.Reached {

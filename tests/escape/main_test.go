@@ -16,7 +16,11 @@ var table ledger
 
 func TestMain(m *testing.M) {
 	rig.UseTestcontainers()
-	unlock := rig.Lock("bottle-escape")
+	unlock, err := rig.Lock("bottle-escape")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "FAIL:", err)
+		os.Exit(1)
+	}
 	code := m.Run()
 	if err := table.publish(); err != nil {
 		fmt.Fprintln(os.Stderr, "FAIL: writing the table:", err)

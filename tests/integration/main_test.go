@@ -40,7 +40,11 @@ var shared struct {
 
 func TestMain(m *testing.M) {
 	rig.UseTestcontainers()
-	unlock := rig.Lock("bottle-integration")
+	unlock, err := rig.Lock("bottle-integration")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "FAIL:", err)
+		os.Exit(1)
+	}
 	code := m.Run()
 	for _, undo := range slices.Backward(shared.close) {
 		if err := undo(); err != nil {

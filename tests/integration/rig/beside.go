@@ -33,18 +33,16 @@ type quiet struct{}
 
 func (quiet) Printf(string, ...any) {}
 
-// Lock keeps two runs on one machine from reaping each other. It is for TestMain: without
-// it nothing can be said.
-func Lock(name string) (unlock func()) {
+// Lock keeps two runs on one machine from reaping each other.
+func Lock(name string) (unlock func(), err error) {
 	file, err := os.OpenFile(filepath.Join(os.TempDir(), name+".lock"), os.O_CREATE|os.O_RDWR, 0o600)
-	if err == nil {
-		err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX)
-	}
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "FAIL:", err)
-		os.Exit(1)
+		return nil, err
 	}
-	return func() { _ = file.Close() }
+	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX); err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return func() { _ = file.Close() }, nil
 }
 
 // ProbeProgram is the package of the static program that tests bring into guests and
@@ -63,7 +61,12 @@ func (r *Rig) Beside(ctx context.Context, path string, changes ...testcontainers
 		return nil, err
 	}
 	dockerfile := "FROM scratch\nCOPY probe /probe\nENTRYPOINT [\"/probe\"]\n"
-	if err := errors.Join(os.WriteFile(dir+"/probe", program, 0o755), os.WriteFile(dir+"/Dockerfile", []byte(dockerfile), 0o600)); err != nil {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	if err := errors.Join(root.WriteFile("probe", program, 0o755), root.WriteFile("Dockerfile", []byte(dockerfile), 0o600)); err != nil {
 		return nil, err
 	}
 	return testcontainers.Run(ctx, "", append([]testcontainers.ContainerCustomizer{

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bufio"
+	"context"
 	"fmt"
 	"net"
 	"os"
@@ -83,31 +85,48 @@ func fork(end time.Time) error {
 	return nil
 }
 
-// memory touches every page until it is killed for it.
+// memory has a child touch every page that it gets, until it is killed for it or the time
+// is over: a machine without memory may take very long to kill.
 func memory(end time.Time) error {
-	if os.Getenv("BOMB") == "" {
-		for time.Now().Before(end) {
-			child := exec.Command(os.Args[0], "bomb", "memory", strconv.Itoa(max(1, int(time.Until(end).Seconds()))))
-			child.Env = append(os.Environ(), "BOMB=1")
-			if err := child.Run(); err != nil {
-				fmt.Println("went off:", err)
-				return nil
-			}
-		}
-		return nil
+	const variable = "BOMB_MEMORY"
+	if os.Getenv(variable) != "" {
+		return takeMemory()
 	}
-	// It is the one to be killed, so that the machine lives to take more.
-	_ = os.WriteFile("/proc/self/oom_score_adj", []byte("1000"), 0o600)
-	var all [][]byte
-	for time.Now().Before(end) {
-		block := make([]byte, 4<<20)
-		for i := 0; i < len(block); i += 4096 {
-			block[i] = byte(i >> 12)
-		}
-		all = append(all, block)
+	ctx, cancel := context.WithDeadline(context.Background(), end)
+	defer cancel()
+	child := exec.CommandContext(ctx, os.Args[0], os.Args[1:]...)
+	child.Env = append(os.Environ(), variable+"=1")
+	said, err := child.StdoutPipe()
+	if err != nil {
+		return err
 	}
-	fmt.Println(len(all))
+	if err := child.Start(); err != nil {
+		return err
+	}
+	taken := ""
+	for lines := bufio.NewScanner(said); lines.Scan(); {
+		taken = lines.Text()
+	}
+	err = child.Wait()
+	fmt.Printf("went off: %s MiB, then %v\n", taken, err)
 	return nil
+}
+
+// takeMemory says after each step how many MiB it has.
+func takeMemory() error {
+	// It is the one to be killed, so that the machine lives.
+	_ = os.WriteFile("/proc/self/oom_score_adj", []byte("1000"), 0o600)
+	const step = 4
+	for taken := step; ; taken += step {
+		block, err := unix.Mmap(-1, 0, step<<20, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
+		if err != nil {
+			return err
+		}
+		for i := 0; i < len(block); i += 4096 {
+			block[i] = 1
+		}
+		fmt.Println(taken)
+	}
 }
 
 // disk takes all blocks but the last ones, writes those with bytes that nothing can leave
