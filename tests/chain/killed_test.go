@@ -4,7 +4,6 @@ package chain
 
 import (
 	"net/http"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -15,6 +14,7 @@ import (
 	"github.com/moby/moby/client"
 
 	"bottle.internal/internal/daemons"
+	"bottle.internal/tests/integration/rig"
 )
 
 // back is how soon a daemon has to serve again: 2 s on an idle machine.
@@ -23,16 +23,9 @@ const back = 6 * time.Second
 // processes are the pids on the host of init and the daemons.
 func (b *bottle) processes(t *testing.T) map[string]int {
 	t.Helper()
-	top, err := b.engine.ContainerTop(t.Context(), b.container(), client.ContainerTopOptions{Arguments: []string{"-o", "pid,args"}})
+	found, err := rig.Daemons(t.Context(), b.engine, b.container())
 	if err != nil {
 		t.Fatal(err)
-	}
-	found := map[string]int{}
-	for _, row := range top.Processes {
-		words := strings.Fields(strings.Join(row, " "))
-		if len(words) == 3 && words[1] == "/usr/local/bin/bundle" {
-			found[words[2]], _ = strconv.Atoi(words[0])
-		}
 	}
 	return found
 }

@@ -6,9 +6,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"strings"
@@ -18,9 +16,7 @@ import (
 
 	"github.com/moby/moby/client"
 	"github.com/testcontainers/testcontainers-go"
-	tcexec "github.com/testcontainers/testcontainers-go/exec"
 	"github.com/testcontainers/testcontainers-go/network"
-	"github.com/testcontainers/testcontainers-go/wait"
 
 	"bottle.internal/pkg/bundle"
 	"bottle.internal/tests/integration/rig"
@@ -107,25 +103,11 @@ func (l *live) endedWell() error {
 // startUpstream adds a container that is alive under several names, of which the
 // manifest lists some.
 func (l *live) startUpstream(ctx context.Context) (*testcontainers.DockerContainer, error) {
-	dir, err := os.MkdirTemp(l.Dir, "image-")
-	if err != nil {
-		return nil, err
-	}
-	program, err := os.ReadFile(l.probe)
-	if err != nil {
-		return nil, err
-	}
-	dockerfile := "FROM scratch\nCOPY probe /probe\nENTRYPOINT [\"/probe\"]\n"
-	if err := errors.Join(os.WriteFile(dir+"/probe", program, 0o755), os.WriteFile(dir+"/Dockerfile", []byte(dockerfile), 0o600)); err != nil {
-		return nil, err
-	}
 	names := []string{"up.bottle.test", "plain.bottle.test", "alive.bottle.test"}
-	return testcontainers.Run(ctx, "",
-		testcontainers.WithDockerfile(testcontainers.FromDockerfile{Context: dir, Repo: "bottle-it-probe", Tag: "run"}),
+	return l.Beside(ctx, l.probe,
 		network.WithNetworkName(names, bundle.KindNetwork.Name(l.id)),
 		testcontainers.WithCmd(append([]string{"serve"}, names...)...),
 		testcontainers.WithLabels(map[string]string{"bottle.test": "integration"}),
-		testcontainers.WithWaitStrategy(wait.ForLog("ready").WithStartupTimeout(time.Minute)),
 	)
 }
 
@@ -176,15 +158,11 @@ func (l *live) probeGuest(t *testing.T, args ...string) string {
 // network.
 func (l *live) probeBeside(t *testing.T, args ...string) string {
 	t.Helper()
-	code, out, err := l.upstream.Exec(t.Context(), append([]string{"/probe"}, args...), tcexec.Multiplexed())
+	said, err := rig.InContainer(t.Context(), l.upstream, args...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	said, err := io.ReadAll(out)
-	if err != nil || code != 0 {
-		t.Fatalf("probe %s: exit %d, %v: %s", strings.Join(args, " "), code, err, said)
-	}
-	return strings.TrimSpace(string(said))
+	return said
 }
 
 // probeHost runs the probe on the host.
@@ -231,20 +209,8 @@ func (l *live) container(t *testing.T) client.ContainerInspectResult {
 // reachableFromBundle proves that a target is alive for the one who must refuse it.
 func (l *live) reachableFromBundle(t *testing.T, target string) {
 	t.Helper()
-	ctx := t.Context()
-	created, err := l.engine.ExecCreate(ctx, bundle.KindBundle.Name(l.id), client.ExecCreateOptions{
-		AttachStdout: true, TTY: true, Cmd: []string{bundle.Program, "dial", target},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	attached, err := l.engine.ExecAttach(ctx, created.ID, client.ExecAttachOptions{TTY: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer attached.Close()
-	if said, err := io.ReadAll(attached.Reader); err != nil || !strings.HasPrefix(string(said), "ok ") {
-		t.Fatalf("the control: %s from the bundle: %q, %v", target, said, err)
+	if err := rig.DialFromBundle(t.Context(), l.engine, l.id, target); err != nil {
+		t.Fatalf("the control: %v", err)
 	}
 }
 

@@ -10,12 +10,10 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/moby/moby/client"
-	tclog "github.com/testcontainers/testcontainers-go/log"
 
 	"bottle.internal/tests/integration/rig"
 )
@@ -41,10 +39,12 @@ var shared struct {
 }
 
 func TestMain(m *testing.M) {
-	// testcontainers' own reaper would have to be pulled: ours goes by label.
-	os.Setenv("TESTCONTAINERS_RYUK_DISABLED", "true")
-	tclog.SetDefault(quiet{})
-	unlock := lock()
+	rig.UseTestcontainers()
+	unlock, err := rig.Lock("bottle-integration")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "FAIL:", err)
+		os.Exit(1)
+	}
 	code := m.Run()
 	for _, undo := range slices.Backward(shared.close) {
 		if err := undo(); err != nil {
@@ -54,25 +54,6 @@ func TestMain(m *testing.M) {
 	}
 	unlock()
 	os.Exit(code)
-}
-
-// quiet drops what testcontainers tells of its progress; failures come as errors.
-type quiet struct{}
-
-func (quiet) Printf(string, ...any) {}
-
-// lock keeps two runs on one machine from reaping each other.
-func lock() (unlock func()) {
-	file, err := os.OpenFile(filepath.Join(os.TempDir(), "bottle-integration.lock"), os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "FAIL:", err)
-		os.Exit(1)
-	}
-	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX); err != nil {
-		fmt.Fprintln(os.Stderr, "FAIL:", err)
-		os.Exit(1)
-	}
-	return func() { _ = file.Close() }
 }
 
 // setup builds everything once. Without Docker or a VM the test is skipped, unless
@@ -114,7 +95,7 @@ func newWorld() (*world, error) {
 	if err := os.WriteFile(w.manifest, []byte(manifest), 0o600); err != nil {
 		return nil, fmt.Errorf("test: %w", err)
 	}
-	if err := w.Build(ctx, "./tests/integration/testdata/probe", w.probe); err != nil {
+	if err := w.Build(ctx, rig.ProbeProgram, w.probe); err != nil {
 		return nil, fmt.Errorf("test: %w", err)
 	}
 	if err := w.reap(ctx); err != nil {

@@ -12,7 +12,9 @@ import (
 
 	"github.com/moby/moby/client"
 
+	"bottle.internal/internal/daemons"
 	"bottle.internal/pkg/bundle"
+	"bottle.internal/tests/integration/rig"
 )
 
 // change is a line of `probe watch`.
@@ -90,23 +92,17 @@ func TestFirewallIsKilled(t *testing.T) {
 // killFirewall kills the daemon, not its container.
 func (l *live) killFirewall(t *testing.T) {
 	t.Helper()
-	top, err := l.engine.ContainerTop(t.Context(), bundle.KindBundle.Name(l.id), client.ContainerTopOptions{Arguments: []string{"-o", "pid,args"}})
+	pids, err := rig.Daemons(t.Context(), l.engine, bundle.KindBundle.Name(l.id))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, row := range top.Processes {
-		if strings.HasSuffix(strings.Join(row, " "), bundle.Program+" firewall") {
-			pid, err := strconv.Atoi(row[0])
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
-				t.Skipf("the engine's processes are not on this host: %v", err)
-			}
-			return
-		}
+	pid, ok := pids[daemons.Firewall]
+	if !ok {
+		t.Fatalf("no firewall among %v", pids)
 	}
-	t.Fatalf("no firewall among %q", top.Processes)
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Skipf("the engine's processes are not on this host: %v", err)
+	}
 }
 
 // The whole bundle dies: the guest has no way out, the agent lives on, and everything

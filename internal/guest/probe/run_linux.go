@@ -185,18 +185,22 @@ func vsock(target string) error {
 // soVMConnectTimeout is SO_VM_SOCKETS_CONNECT_TIMEOUT, which the library does not name.
 const soVMConnectTimeout = 6
 
-// packet sends an Ethernet broadcast out of the first interface that has one.
+// packet sends an Ethernet broadcast out of any interface that takes one.
 func packet() error {
 	interfaces, err := net.Interfaces()
 	if err != nil {
 		return err
 	}
+	err = errors.New("no interface but lo")
 	for _, link := range interfaces {
-		if link.Flags&net.FlagLoopback == 0 {
-			return sendFrame(link.Index)
+		if link.Flags&net.FlagLoopback != 0 {
+			continue
+		}
+		if err = sendFrame(link.Index); err == nil {
+			return nil
 		}
 	}
-	return errors.New("no interface but lo")
+	return err
 }
 
 func sendFrame(link int) error {

@@ -105,6 +105,8 @@ func TestNormalise(t *testing.T) {
 		{Typeflag: tar.TypeDir, Name: "./", Mode: 0o755},
 		{Typeflag: tar.TypeDir, Name: "./etc/", Mode: 0o40755},
 		{Typeflag: tar.TypeReg, Name: "./etc/passwd", Mode: 0o644, Size: 4, Uname: "me", Gname: "us", ModTime: now, AccessTime: now, Format: tar.FormatPAX},
+		{Typeflag: tar.TypeReg, Name: "./etc/resolv.conf", Mode: 0o644, Size: 4},
+		{Typeflag: tar.TypeReg, Name: "./etc/hostname", Mode: 0o644, Size: 4},
 		{Typeflag: tar.TypeLink, Name: "./etc/hard", Linkname: "./etc/passwd", Mode: 0o644},
 		{Typeflag: tar.TypeChar, Name: "./dev/null", Mode: 0o666, Devmajor: 1, Devminor: 3},
 		{Typeflag: tar.TypeReg, Name: "../../ping", Mode: 0o755, PAXRecords: map[string]string{"SCHILY.xattr.security.capability": "cap", "comment": "x"}},

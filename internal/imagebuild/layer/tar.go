@@ -124,8 +124,8 @@ func writeEntry(archive *tar.Writer, entry Entry) error {
 }
 
 // Normalise copies a root file system's tar with our names, the epoch as time and
-// without what belongs to the machine that made it: device nodes, and times, names of
-// owners and comments in extended headers. The order is kept.
+// without what belongs to the machine that made it: device nodes, its name and nameserver,
+// and times, names of owners and comments in extended headers. The order is kept.
 func Normalise(w io.Writer, r io.Reader, watch Watch) error {
 	archive, source := tar.NewWriter(w), tar.NewReader(r)
 	for {
@@ -137,7 +137,7 @@ func Normalise(w io.Writer, r io.Reader, watch Watch) error {
 			return fmt.Errorf("reading the tar: %w", err)
 		}
 		clean, ok := normalHeader(header)
-		if !ok {
+		if !ok || slices.Contains(ofTheMaker(), clean.Name) {
 			continue
 		}
 		if err := archive.WriteHeader(clean); err != nil {
@@ -157,6 +157,10 @@ func Normalise(w io.Writer, r io.Reader, watch Watch) error {
 		}
 	}
 }
+
+// ofTheMaker are files that mmdebstrap copies from the machine that it runs on: a guest is to
+// learn nothing of the host's network, and the same base is to have the same bytes anywhere.
+func ofTheMaker() []string { return []string{"etc/hostname", "etc/resolv.conf"} }
 
 // Watch asks for the content of some regular files that pass by.
 type Watch struct {

@@ -23,6 +23,11 @@ const usage = `usage: probe COMMAND
   hash SIZE                         print what the upstream says of SIZE good bytes
   parallel PROXY TARGET COUNT SIZE  many tunnels that are open at the same time
   watch PROXY TARGET SECONDS        try again and again; print every change
+  attack                            try a list of attacks from stdin; print what became of each
+  wiretap MARK...                   print each mark that a packet of this network has
+  listen PORT TEXT                  answer with a text on all addresses
+  bomb KIND SECONDS                 take all processes, memory or disk that there are: fork, memory, disk
+  hold ADDRESS COUNT SECONDS        keep connections that say nothing; print how many there were
 `
 
 func main() {
@@ -33,6 +38,7 @@ func main() {
 	commands := map[string]func([]string) error{
 		"serve": serve, "counts": counts, "dial": dial, "lookup": lookup, "connect": connect,
 		"plain": plain, "tls": otherName, "down": down, "duplex": duplex, "hash": hash, "parallel": parallel, "watch": watch,
+		"attack": attack, "wiretap": wiretap, "listen": listen, "bomb": bomb, "hold": hold,
 	}
 	command, ok := commands[os.Args[1]]
 	if !ok {

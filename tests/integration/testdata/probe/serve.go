@@ -15,7 +15,9 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 )
@@ -27,13 +29,17 @@ const (
 	duplexPort = "8444"
 	hiddenPort = "8443" // alive, and in no route
 	countsPort = "9999"
+	dnsPort    = "53"
 )
 
 // tallies is what the upstream has seen.
 type tallies struct {
 	mu       sync.Mutex
 	Accepted map[string]int `json:"accepted"` // connections by port
+	Packets  map[string]int `json:"packets"`  // datagrams by port
 	Names    map[string]int `json:"names"`    // TLS names asked for
+	Hosts    map[string]int `json:"hosts"`    // of all HTTP requests, by their Host
+	Echoes   int            `json:"echoes"`   // ICMP echo requests that this system answered
 	Requests int            `json:"requests"`
 }
 
@@ -59,7 +65,7 @@ func (c counted) Accept() (net.Conn, error) {
 }
 
 func serve(names []string) error {
-	seen := &tallies{Accepted: map[string]int{}, Names: map[string]int{}}
+	seen := &tallies{Accepted: map[string]int{}, Packets: map[string]int{}, Names: map[string]int{}, Hosts: map[string]int{}}
 	config, err := certificate(names, seen)
 	if err != nil {
 		return err
@@ -75,7 +81,14 @@ func serve(names []string) error {
 		w.Header().Set("Content-Length", r.PathValue("size"))
 		_, _ = io.CopyN(w, newPattern(uint64(size)), size)
 	})
-	failed := make(chan error, 5)
+	mux.HandleFunc("GET /to/{host}", func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, "http://"+r.PathValue("host")+"/bytes/1", http.StatusFound)
+	})
+	hosts := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		seen.add(func(t *tallies) { t.Hosts[r.Host]++ })
+		mux.ServeHTTP(w, r)
+	})
+	failed := make(chan error, 6)
 	listen := func(port string, run func(net.Listener) error) error {
 		listener, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", ":"+port)
 		if err == nil {
@@ -83,24 +96,66 @@ func serve(names []string) error {
 		}
 		return err
 	}
-	web := func(l net.Listener) error { return http.Serve(l, mux) }
-	secure := func(l net.Listener) error { return http.Serve(tls.NewListener(l, config), mux) }
+	web := func(l net.Listener) error { return http.Serve(l, hosts) }
+	secure := func(l net.Listener) error { return http.Serve(tls.NewListener(l, config), hosts) }
 	both := func(l net.Listener) error { return serveDuplex(tls.NewListener(l, config)) }
 	report := func(l net.Listener) error { return http.Serve(l, http.HandlerFunc(seen.show)) }
 	for port, run := range map[string]func(net.Listener) error{
-		httpPort: web, tlsPort: secure, hiddenPort: secure, duplexPort: both, countsPort: report,
+		httpPort: web, tlsPort: secure, hiddenPort: secure, duplexPort: both, countsPort: report, dnsPort: web,
 	} {
 		if err := listen(port, run); err != nil {
 			return err
 		}
 	}
+	for _, port := range []string{dnsPort, tlsPort} {
+		packets, err := (&net.ListenConfig{}).ListenPacket(context.Background(), "udp", ":"+port)
+		if err != nil {
+			return err
+		}
+		go seen.receive(packets, port)
+	}
 	fmt.Println("ready")
 	return <-failed
+}
+
+// receive answers every datagram.
+func (t *tallies) receive(packets net.PacketConn, port string) {
+	buffer := make([]byte, 2048)
+	for {
+		n, from, err := packets.ReadFrom(buffer)
+		if err != nil {
+			return
+		}
+		t.add(func(t *tallies) { t.Packets[port]++ })
+		_, _ = packets.WriteTo(buffer[:n], from)
+	}
+}
+
+// echoes is what the kernel counts for this network namespace.
+func echoes() int {
+	text, _ := os.ReadFile("/proc/net/snmp")
+	var names []string
+	for line := range strings.Lines(string(text)) {
+		fields := strings.Fields(line)
+		if len(fields) == 0 || fields[0] != "Icmp:" {
+			continue
+		}
+		if names == nil {
+			names = fields
+			continue
+		}
+		if i := slices.Index(names, "InEchos"); i > 0 && i < len(fields) {
+			n, _ := strconv.Atoi(fields[i])
+			return n
+		}
+	}
+	return 0
 }
 
 func (t *tallies) show(w http.ResponseWriter, _ *http.Request) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.Echoes = echoes()
 	_ = json.NewEncoder(w).Encode(t)
 }
 
