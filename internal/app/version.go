@@ -19,7 +19,7 @@ type Build struct {
 
 // Build describes this program.
 func (a *App) Build() Build {
-	build := Build{Version: "(devel)", Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
+	build := Build{Version: "(devel)", Go: runtime.Version(), Platform: a.config.OS + "/" + a.config.Arch}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return build

@@ -2,7 +2,7 @@
 //
 // Invariants: a sum is of bytes that were read, now or by an earlier call, from a file that
 // has not changed since: same device, inode, size, mtime and ctime, which no program sets
-// back. A change that is too young to be told from the next one is not remembered. A memory
+// back. A memory
 // that is lost or damaged costs a read and nothing else; a file that cannot be read is
 // named, with the reason, and never left out.
 package digest
@@ -10,16 +10,15 @@ package digest
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
-	"time"
 
 	"golang.org/x/sys/unix"
+
+	"bottle.internal/internal/filestamp"
 )
 
 // File is something to name. Name is what it is for, such as "kernel".
@@ -33,40 +32,24 @@ type Sum struct {
 	Problem string `json:"problem,omitempty"` // why there is no sum
 }
 
-// youth is far more than a step of any clock that stamps files.
-const youth = 2 * time.Second
-
 // maxMemory bounds the file that sums are remembered in.
 const maxMemory = 1 << 20
 
 // known is what is remembered under a name.
 type known struct {
-	Path   string `json:"path"`
-	Stamp  stamp  `json:"stamp"`
-	SHA256 string `json:"sha256"`
-}
-
-// stamp tells a file from another one, and from itself before a change.
-type stamp struct {
-	Dev   uint64 `json:"dev"`
-	Inode uint64 `json:"inode"`
-	Size  int64  `json:"size"`
-	Mtime int64  `json:"mtime_ns"`
-	Ctime int64  `json:"ctime_ns"`
+	Path   string          `json:"path"`
+	Stamp  filestamp.Stamp `json:"stamp"`
+	SHA256 string          `json:"sha256"`
 }
 
 // Of names files by their sums. Memory is a file that belongs to us; its directory is made.
 func Of(ctx context.Context, files []File, memory string) []Sum {
-	return of(ctx, files, memory, time.Now)
-}
-
-func of(ctx context.Context, files []File, memory string, clock func() time.Time) []Sum {
 	remembered := recall(memory)
 	sums := make([]Sum, 0, len(files))
 	changed := false
 	for _, file := range files {
 		last, seen := remembered[file.Name]
-		now, err := look(ctx, file.Path, last, clock)
+		now, err := look(ctx, file.Path, last)
 		sum := Sum{Name: file.Name, SHA256: now.SHA256}
 		switch {
 		case err != nil:
@@ -86,63 +69,21 @@ func of(ctx context.Context, files []File, memory string, clock func() time.Time
 }
 
 // look reads a file, unless it is what it was.
-func look(ctx context.Context, path string, last known, clock func() time.Time) (known, error) {
+func look(ctx context.Context, path string, last known) (known, error) {
 	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0) // does not hang on a pipe
 	if err != nil {
 		return known{}, err
 	}
 	defer file.Close()
-	before, err := stampOf(file)
+	now, err := filestamp.OfFile(file)
 	if err != nil {
 		return known{}, err
 	}
-	if before == last.Stamp && path == last.Path && len(last.SHA256) == 2*sha256.Size {
+	if now == last.Stamp && path == last.Path && len(last.SHA256) == 2*sha256.Size {
 		return last, nil
 	}
-	hash := sha256.New()
-	if err := copyUntilDone(ctx, hash, file); err != nil {
-		return known{}, err
-	}
-	after, err := stampOf(file)
-	if err == nil && before != after {
-		err = errors.New(path + " changed while it was read")
-	}
-	if err != nil {
-		return known{}, err
-	}
-	if clock().Sub(time.Unix(0, after.Ctime)) < youth {
-		after = stamp{}
-	}
-	return known{Path: path, Stamp: after, SHA256: hex.EncodeToString(hash.Sum(nil))}, nil
-}
-
-func copyUntilDone(ctx context.Context, to io.Writer, from io.Reader) error {
-	buffer := make([]byte, 1<<20)
-	for ctx.Err() == nil {
-		n, err := from.Read(buffer)
-		_, _ = to.Write(buffer[:n]) // a hash does not fail
-		switch {
-		case errors.Is(err, io.EOF):
-			return nil
-		case err != nil:
-			return err
-		}
-	}
-	return context.Cause(ctx)
-}
-
-func stampOf(file *os.File) (stamp, error) {
-	var stat unix.Stat_t
-	if err := unix.Fstat(int(file.Fd()), &stat); err != nil {
-		return stamp{}, &os.PathError{Op: "fstat", Path: file.Name(), Err: err}
-	}
-	if stat.Mode&unix.S_IFMT != unix.S_IFREG {
-		return stamp{}, fmt.Errorf("%s is not a regular file", file.Name())
-	}
-	return stamp{
-		Dev:   uint64(stat.Dev), //nolint:unconvert // int32 on macOS; only compared
-		Inode: stat.Ino, Size: stat.Size, Mtime: stat.Mtim.Nano(), Ctime: stat.Ctim.Nano(),
-	}, nil
+	read, sum, err := filestamp.Sum(ctx, file, nil)
+	return known{Path: path, Stamp: read, SHA256: sum}, err
 }
 
 func recall(memory string) map[string]known {

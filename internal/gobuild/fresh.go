@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"bottle.internal/internal/filestamp"
 	"bottle.internal/internal/imagebuild/diskcache"
 )
 
@@ -24,10 +25,6 @@ import (
 // asked about is remembered by the stamps of every file that could change the answer:
 // the directories of our packages, go.mod, go.sum, and the go tool. Packages of other
 // modules and of the standard library follow from those.
-
-// settleTime is more than a step of the clock that files are stamped with: a change
-// within one step would go unseen.
-const settleTime = 100 * time.Millisecond
 
 // remembered is an answer and what it depended on.
 type remembered struct {
@@ -66,7 +63,7 @@ func (b *Builder) knownKey(tool string, target Target) (string, bool) {
 // costs time later.
 func (b *Builder) remember(tool string, target Target, known remembered, asked time.Time) {
 	sum, newest, err := b.stamps(tool, known.Dirs)
-	if err != nil || newest.After(asked.Add(-settleTime)) {
+	if err != nil || !newest.Settled(asked) {
 		return
 	}
 	known.Sum = sum
@@ -78,7 +75,7 @@ func (b *Builder) remember(tool string, target Target, known remembered, asked t
 }
 
 // stamps hashes the stamps of all that an answer depends on.
-func (b *Builder) stamps(tool string, dirs []string) (sum string, newest time.Time, err error) {
+func (b *Builder) stamps(tool string, dirs []string) (sum string, newest filestamp.Stamp, err error) {
 	hash := sha256.New()
 	stamp := func(path string) error {
 		var stat unix.Stat_t
@@ -89,11 +86,11 @@ func (b *Builder) stamps(tool string, dirs []string) (sum string, newest time.Ti
 		case err != nil:
 			return &fs.PathError{Op: "stat", Path: path, Err: err}
 		}
-		changed := time.Unix(stat.Ctim.Unix())
-		if changed.After(newest) {
-			newest = changed
+		now := filestamp.Of(&stat)
+		if now.Ctime > newest.Ctime {
+			newest = now
 		}
-		fmt.Fprintln(hash, path, stat.Size, stat.Ino, stat.Mtim.Nano(), stat.Ctim.Nano())
+		fmt.Fprintf(hash, "%s %+v\n", path, now)
 		return nil
 	}
 	paths := []string{tool, filepath.Join(b.Root, "go.mod"), filepath.Join(b.Root, "go.sum")}

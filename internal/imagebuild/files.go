@@ -14,8 +14,7 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
+	"bottle.internal/internal/filestamp"
 	"bottle.internal/internal/imagebuild/diskcache"
 	"bottle.internal/internal/imagebuild/layer"
 )
@@ -62,13 +61,8 @@ func (r *Recipe) fileEntries(files Files) ([]layer.Entry, error) {
 	return entries, nil
 }
 
-const (
-	// readAlways is a size below which reading files costs less than remembering them.
-	readAlways = 8 << 20
-	// settleTime is more than a step of the clock that files are stamped with: two changes
-	// within one step look like one.
-	settleTime = 100 * time.Millisecond
-)
+// readAlways is a size below which reading files costs less than remembering them.
+const readAlways = 8 << 20
 
 // filesKey is the hash of the tar of files, which says everything about them. That of large
 // ones is remembered by their stamps, so that a warm start does not grow with the image.
@@ -90,7 +84,7 @@ func (j *Job) filesKey(entries []layer.Entry) (string, error) {
 	}
 	began := time.Now()
 	key, err := contentKey(entries)
-	if after, _, ok := stamps(entries); err == nil && ok && after == before && settled(newest, began) {
+	if after, _, ok := stamps(entries); err == nil && ok && after == before && newest.Settled(began) {
 		_ = diskcache.WriteFile(known, func(w io.Writer) error { // a failure only costs time later
 			_, err := io.WriteString(w, key)
 			return err
@@ -99,14 +93,10 @@ func (j *Job) filesKey(entries []layer.Entry) (string, error) {
 	return key, err
 }
 
-// settled is false for a file that could change once more without a new stamp.
-func settled(changed, read time.Time) bool { return changed.Before(read.Add(-settleTime)) }
-
-// stamps hashes what tells a changed file without reading it: unlike the mtime, no program
-// can set the ctime back. It is false for files that are not on a disk.
-func stamps(entries []layer.Entry) (sum string, newest time.Time, ok bool) {
-	hash := sha256.New()
-	_, _ = io.WriteString(hash, layer.Format+"\n")
+// stamps hashes what tells a changed file without reading it, and finds the newest of them.
+// It is false for files that are not on a disk.
+func stamps(entries []layer.Entry) (sum string, newest filestamp.Stamp, ok bool) {
+	hash := newContentHash()
 	for _, entry := range entries {
 		fmt.Fprintf(hash, "%q %d %o %d %d\n", entry.Path, entry.Type, entry.Mode, entry.UID, entry.GID)
 		if entry.Type != tar.TypeReg {
@@ -116,18 +106,18 @@ func stamps(entries []layer.Entry) (sum string, newest time.Time, ok bool) {
 		if err != nil {
 			return "", newest, false
 		}
+		var stamp filestamp.Stamp
 		file, onDisk := content.(*os.File)
-		var stat unix.Stat_t
 		if onDisk {
-			err = unix.Fstat(int(file.Fd()), &stat)
+			stamp, err = filestamp.OfFile(file)
 		}
 		if closeErr := content.Close(); !onDisk || err != nil || closeErr != nil {
 			return "", newest, false
 		}
-		if changed := time.Unix(stat.Ctim.Unix()); changed.After(newest) {
-			newest = changed
+		if stamp.Ctime > newest.Ctime {
+			newest = stamp
 		}
-		fmt.Fprintln(hash, stat.Size, stat.Dev, stat.Ino, stat.Mtim.Nano(), stat.Ctim.Nano())
+		fmt.Fprintf(hash, "%+v\n", stamp)
 	}
 	return hex.EncodeToString(hash.Sum(nil)), newest, true
 }

@@ -9,6 +9,8 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+
+	"bottle.internal/internal/filestamp"
 )
 
 // Digests remembers the sha256 of big files by their stamps, in a file of its own. The
@@ -19,8 +21,8 @@ type Digests struct {
 }
 
 type seenFile struct {
-	Stamp  stamp  `json:"stamp"`
-	SHA256 string `json:"sha256"`
+	Stamp  filestamp.Stamp `json:"stamp"`
+	SHA256 string          `json:"sha256"`
 }
 
 // Of returns the sha256 of a file of ours. It reads the file unless it is the very one that
@@ -35,7 +37,7 @@ func (d Digests) Of(ctx context.Context, path string) (string, error) {
 	if seen, ok := known[path]; ok && seen.Stamp == now && hex64.MatchString(seen.SHA256) {
 		return seen.SHA256, nil
 	}
-	read, sum, err := fingerprint(ctx, file, nil)
+	read, sum, err := filestamp.Sum(ctx, file, nil)
 	if err != nil {
 		return "", err
 	}

@@ -5,8 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"os"
-	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -130,30 +128,6 @@ func FuzzRecord(f *testing.F) {
 			t.Fatalf("%s became %s", again, third)
 		}
 	})
-}
-
-func TestFingerprintNoticesAWriter(t *testing.T) {
-	t.Parallel()
-	path := filepath.Join(t.TempDir(), "pack")
-	if err := os.WriteFile(path, make([]byte, 3<<20), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	file, err := os.OpenFile(path, os.O_RDWR, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = file.Close() }()
-	_, _, err = fingerprint(t.Context(), file, func(int) {
-		if _, err := file.WriteAt([]byte("x"), 0); err != nil {
-			t.Error(err)
-		}
-	})
-	if want := path + " changed while it was read"; err == nil || err.Error() != want {
-		t.Errorf("err = %v, want %s", err, want)
-	}
-	if _, sum, err := fingerprint(t.Context(), file, nil); err != nil || len(sum) != 64 {
-		t.Errorf("left alone: %q, %v", sum, err)
-	}
 }
 
 func TestCopiesStopWithTheirContext(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 
 	"bottle.internal/internal/event"
+	"bottle.internal/internal/filestamp"
 )
 
 // current returns the record of an artifact that can be used, or errMiss. What cannot
@@ -62,7 +63,7 @@ func (s *Store) verify(ctx context.Context, rec record, held *lock) (_ record, d
 		return rec, fmt.Errorf("it has %d bytes, %d were written", now.Size, rec.Size), nil
 	}
 	s.send(ctx, event.Event{Kind: event.Start, Step: "verify", Text: rec.Name + ": the artifact's file was touched, reading it again"})
-	fresh, sum, err := fingerprint(ctx, file, s.meter(ctx, "verify", rec.Size).add)
+	fresh, sum, err := filestamp.Sum(ctx, file, s.meter(ctx, "verify", rec.Size).add)
 	s.send(ctx, event.Event{Kind: event.Done, Step: "verify", Text: event.Bytes(rec.Size) + " read"})
 	switch {
 	case ctx.Err() != nil:

@@ -7,6 +7,8 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"bottle.internal/internal/filestamp"
 )
 
 // product is a finished file in the temporary directory.
@@ -35,7 +37,7 @@ func (s *Store) publish(ctx context.Context, want target, made product, held *lo
 		return record{}, err
 	}
 	// Renaming moved the ctime; everything else must be as it was when it was hashed.
-	rec.Stamp, err = settled(ctx, file)
+	rec.Stamp, err = filestamp.Settle(ctx, file)
 	if err != nil {
 		return record{}, err
 	}
@@ -50,13 +52,13 @@ func (s *Store) publish(ctx context.Context, want target, made product, held *lo
 }
 
 // seal checks what was made, hashes it and sees it onto the disk.
-func seal(ctx context.Context, made product) (*os.File, stamp, string, error) {
+func seal(ctx context.Context, made product) (*os.File, filestamp.Stamp, string, error) {
 	file, err := os.OpenFile(made.path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if err != nil {
-		return nil, stamp{}, "", fmt.Errorf("opening what was made: %w", err)
+		return nil, filestamp.Stamp{}, "", fmt.Errorf("opening what was made: %w", err)
 	}
 	// The tool's umask is its own: others may neither read nor write.
-	now, err := stamp{}, file.Chmod(0o600)
+	now, err := filestamp.Stamp{}, file.Chmod(0o600)
 	if err == nil {
 		now, err = stampFile(file)
 	}
@@ -69,11 +71,11 @@ func seal(ctx context.Context, made product) (*os.File, stamp, string, error) {
 		}
 	}
 	if err != nil {
-		return nil, stamp{}, "", errors.Join(err, file.Close())
+		return nil, filestamp.Stamp{}, "", errors.Join(err, file.Close())
 	}
-	sealed, sum, err := fingerprint(ctx, file, nil)
+	sealed, sum, err := filestamp.Sum(ctx, file, nil)
 	if err != nil {
-		return nil, stamp{}, "", errors.Join(err, file.Close())
+		return nil, filestamp.Stamp{}, "", errors.Join(err, file.Close())
 	}
 	return file, sealed, sum, nil
 }

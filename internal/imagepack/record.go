@@ -14,6 +14,8 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"golang.org/x/sys/unix"
+
+	"bottle.internal/internal/filestamp"
 )
 
 // maxRecord bounds the small files that are read whole.
@@ -21,18 +23,18 @@ const maxRecord = 1 << 20
 
 // record is what is known about an artifact, in a file beside it.
 type record struct {
-	Format  int       `json:"format"`
-	Key     string    `json:"key"`
-	Inputs  []Part    `json:"inputs"` // what the key is the hash of
-	Image   string    `json:"image"`
-	Via     string    `json:"via"`
-	Size    int64     `json:"size"`
-	SHA256  string    `json:"sha256"`
-	Stamp   stamp     `json:"stamp"` // of the file when its sha256 was last seen to be right
-	Name    string    `json:"name"`
-	Recipe  string    `json:"recipe"`
-	Parts   []Part    `json:"parts,omitempty"` // what the recipe key was made of
-	Created time.Time `json:"created"`
+	Format  int             `json:"format"`
+	Key     string          `json:"key"`
+	Inputs  []Part          `json:"inputs"` // what the key is the hash of
+	Image   string          `json:"image"`
+	Via     string          `json:"via"`
+	Size    int64           `json:"size"`
+	SHA256  string          `json:"sha256"`
+	Stamp   filestamp.Stamp `json:"stamp"` // of the file when its sha256 was last seen to be right
+	Name    string          `json:"name"`
+	Recipe  string          `json:"recipe"`
+	Parts   []Part          `json:"parts,omitempty"` // what the recipe key was made of
+	Created time.Time       `json:"created"`
 }
 
 // recipe says which image a recipe key builds.
@@ -110,17 +112,17 @@ func decodeStrict(raw []byte, into any) error {
 
 // openOurs opens a regular file that belongs to us and that nobody else may write.
 // It neither follows a symlink nor hangs on a pipe.
-func openOurs(path string) (*os.File, stamp, error) {
+func openOurs(path string) (*os.File, filestamp.Stamp, error) {
 	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if errors.Is(err, unix.ELOOP) {
-		return nil, stamp{}, fmt.Errorf("%s is a symlink: %w", path, errForeign)
+		return nil, filestamp.Stamp{}, fmt.Errorf("%s is a symlink: %w", path, errForeign)
 	}
 	if err != nil {
-		return nil, stamp{}, err
+		return nil, filestamp.Stamp{}, err
 	}
 	now, err := stampFile(file)
 	if err != nil {
-		return nil, stamp{}, errors.Join(err, file.Close())
+		return nil, filestamp.Stamp{}, errors.Join(err, file.Close())
 	}
 	return file, now, nil
 }

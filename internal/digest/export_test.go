@@ -1,3 +1,0 @@
-package digest
-
-var At = of
