@@ -155,6 +155,9 @@ func optional(verb, arg string) []string {
 	return []string{verb, arg}
 }
 
+// Aliases are what a person may type where Go's names differ; mage reads it.
+var Aliases = map[string]any{"verify-build": VerifyBuild} //nolint:gochecknoglobals // mage looks for a variable
+
 // VerifyBuild builds programs, base and images again and compares them with what the cache
 // has; KEEP=1 takes the base and what Go has compiled as they are, which is much faster.
 func VerifyBuild(ctx context.Context) error {

@@ -72,7 +72,7 @@ func (a *App) heldTo(lock lockfile.File, job *imagebuild.Job) error {
 	}
 	chosen := lockedBase(job.Chosen())
 	pinned, ok := lock.Base(chosen.Platform, chosen.From)
-	hints := []string{"what else would change: bottle update --dry-run", "go tool mage update", "or take the base as it is: unset BOTTLE_LOCKED"}
+	hints := []string{"what else would change: bottle update --dry-run", "go tool mage update", "or choose from the mirror again: bottle base", "or take the base as it is: unset BOTTLE_LOCKED"}
 	switch {
 	case !ok:
 		return &Problem{Text: fmt.Sprintf("%s pins no base %s for %s", lockfile.Name, chosen.From, chosen.Platform), Hints: hints}

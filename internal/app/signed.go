@@ -45,7 +45,7 @@ func (a *App) imageKeys() (imagesign.Keys, error) {
 			return keys, nil
 		}
 	}
-	return nil, &Problem{Text: "reading the keys that images are signed by, " + path, Err: err, Hints: []string{"correct it, or boot without signatures: rm " + path}}
+	return nil, &Problem{Text: "reading the keys that images are signed by, " + path, Err: err, Hints: []string{"chmod go-w " + path + ", or correct what is in it", "or boot without signatures: rm " + path}}
 }
 
 // readOwn reads a small file that is ours or root's, and that others have no such right to.

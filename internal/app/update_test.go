@@ -1,7 +1,12 @@
 package app
 
 import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -9,6 +14,13 @@ import (
 	"strings"
 	"testing"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+
+	"bottle.internal/internal/event"
 	"bottle.internal/internal/lockfile"
 )
 
@@ -120,42 +132,89 @@ func TestUpdatePinsPipelock(t *testing.T) {
 // The base has to be the locked one where that is asked for; else it is only mentioned, and
 // only when an image is made of it.
 func TestLockedBase(t *testing.T) {
-	source := t.TempDir()
-	for _, test := range []struct{ name, locked, lock, want string }{
-		{"not asked for", "", "", ""},
-		{"no lock", "1", "", "bottle.lock pins no base scratch for " + guestPlatform().String()},
-		{"another", "1", "sha256:" + strings.Repeat("0", 64), "the base scratch is not the one of bottle.lock: sha256:" + strings.Repeat("0", 64) + " -> "},
-		{"another, not asked for", "0", "sha256:" + strings.Repeat("0", 64), ""},
-		{"damaged", "", "sha256:0", `reading bottle.lock: base ` + guestPlatform().String() + ` scratch: digest: "sha256:0" does not look like one`},
+	base, other := "layout:"+baseLayout(t), "sha256:"+strings.Repeat("0", 64)
+	recipe := "base = \"" + base + "\"\n[[directory]]\npath = \"/x\"\nmode = \"0755\"\n"
+	unlocked := newApp(t)
+	unlocked.source = t.TempDir()
+	writeFile(t, filepath.Join(unlocked.source, "images", agentRecipe, "image.toml"), recipe)
+	chosen, err := unlocked.agentJob(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	digest := chosen.Chosen().Digest
+	for _, test := range []struct {
+		name, locked, pinned string
+		refused, said        string // %s is the base
+	}{
+		{name: "the same", locked: "1", pinned: digest},
+		{name: "no lock"},
+		{name: "no lock, and it is asked for", locked: "1", refused: "bottle.lock pins no base %s for " + guestPlatform().String()},
+		{name: "another", locked: "yes", pinned: other, refused: "the base %s is not the one of bottle.lock: " + other + " -> " + digest},
+		{
+			name: "another, and nobody asked", locked: "0", pinned: other,
+			said: "info base the base is not the one of bottle.lock: " + other + " -> " + digest + " (go tool mage update)",
+		},
+		{
+			name: "damaged", pinned: "sha256:0",
+			refused: "reading bottle.lock: base " + guestPlatform().String() + ` %s: digest: "sha256:0" does not look like one`,
+		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			a := newApp(t, "BOTTLE_LOCKED="+test.locked)
-			a.source = source
-			writeFile(t, filepath.Join(source, "images", agentRecipe, "image.toml"), "base = \"scratch\"\n[[directory]]\npath = \"/x\"\nmode = \"0755\"\n")
-			_ = os.Remove(a.lockPath())
-			if test.lock != "" {
-				writeFile(t, a.lockPath(), fmt.Sprintf("version = 1\n[[base]]\nplatform = %q\nfrom = \"scratch\"\ndigest = %q\n", guestPlatform().String(), test.lock))
+			var said []string
+			a.events = event.SinkFunc(func(_ context.Context, e event.Event) {
+				if e.Kind == event.Info {
+					said = append(said, fmt.Sprintf("%s %s %s", e.Kind, e.Step, e.Text))
+				}
+			})
+			a.source = t.TempDir()
+			writeFile(t, filepath.Join(a.source, "images", agentRecipe, "image.toml"), recipe)
+			if test.pinned != "" {
+				writeFile(t, a.lockPath(), fmt.Sprintf("version = 1\n[[base]]\nplatform = %q\nfrom = %q\ndigest = %q\n", guestPlatform().String(), base, test.pinned))
 			}
-			_, err := a.agentJob(t.Context(), nil)
-			if (err == nil) != (test.want == "") || err != nil && !strings.HasPrefix(err.Error(), test.want) {
-				t.Errorf("err = %v, want %q", err, test.want)
+			job, err := a.agentJob(t.Context(), nil)
+			if err == nil {
+				_, err = a.image(agentRecipe, job).Build(t.Context())
+			}
+			if want := strings.ReplaceAll(test.refused, "%s", base); err == nil && want != "" || err != nil && err.Error() != want {
+				t.Errorf("err = %v, want %q", err, want)
+			}
+			if got := strings.Join(said, "\n"); got != test.said {
+				t.Errorf("said %q, want %q", got, test.said)
 			}
 		})
 	}
 }
 
-func TestTheLockedBaseIsTaken(t *testing.T) {
-	a := newApp(t)
-	a.source = t.TempDir()
-	writeFile(t, filepath.Join(a.source, "images", agentRecipe, "image.toml"), "base = \"scratch\"\n[[directory]]\npath = \"/x\"\nmode = \"0755\"\n")
-	job, err := a.agentJob(t.Context(), nil)
+// baseLayout is a base of one file, on the disk.
+func baseLayout(t *testing.T) string {
+	t.Helper()
+	var archive bytes.Buffer
+	writer := tar.NewWriter(&archive)
+	if err := errors.Join(writer.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: "etc/marker", Mode: 0o644}), writer.Close()); err != nil {
+		t.Fatal(err)
+	}
+	one, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(archive.Bytes())), nil })
 	if err != nil {
 		t.Fatal(err)
 	}
-	a.config.Environ = append(a.config.Environ, "BOTTLE_LOCKED=1")
-	if err := a.heldTo(lockfile.File{}.WithBase(lockedBase(job.Chosen())), job); err != nil {
-		t.Error(err)
+	platform := guestPlatform()
+	made, err := mutate.ConfigFile(empty.Image, &v1.ConfigFile{OS: platform.OS, Architecture: platform.Architecture})
+	if err == nil {
+		made, err = mutate.AppendLayers(made, one)
 	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	path, err := layout.Write(dir, empty.Index)
+	if err == nil {
+		err = path.AppendImage(made, layout.WithPlatform(platform))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }
 
 func TestDifferenceOfBases(t *testing.T) {

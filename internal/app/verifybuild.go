@@ -14,6 +14,7 @@ import (
 	"bottle.internal/internal/event"
 	"bottle.internal/internal/gobuild"
 	"bottle.internal/internal/imagebuild"
+	"bottle.internal/internal/imagebuild/diskcache"
 	"bottle.internal/internal/imagepack"
 	"bottle.internal/internal/verifybuild"
 )
@@ -45,8 +46,16 @@ func (a *App) VerifyBuild(ctx context.Context, request VerifyBuildRequest) (repo
 	if err := os.MkdirAll(a.dirs.cache, 0o700); err != nil {
 		return BuildReport{}, err
 	}
-	dir, err := os.MkdirTemp(a.dirs.cache, "verify.tmp-")
+	unlock, err := diskcache.Lock(ctx, filepath.Join(a.dirs.cache, "locks", "verify"))
 	if err != nil {
+		return BuildReport{}, err
+	}
+	defer unlock()
+	dir := filepath.Join(a.dirs.cache, "verify")
+	if err := removeAll(dir); err != nil { // of a run that was killed
+		return BuildReport{}, err
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil {
 		return BuildReport{}, err
 	}
 	defer func() { err = errors.Join(err, removeAll(dir)) }()

@@ -16,7 +16,7 @@ bundle's image. Where ~/.config/bottle/image-keys.pub names keys, a start or a r
 images no such key has signed is refused. Keys are those of minisign.
 
   bottle sign --new-key ~/.config/bottle/image.key
-  cp ~/.config/bottle/image.key.pub ~/.config/bottle/image-keys.pub
+  cat ~/.config/bottle/image.key.pub >> ~/.config/bottle/image-keys.pub
   bottle sign --key ~/.config/bottle/image.key claude`,
 		setup: func(flags *pflag.FlagSet) func(context.Context, *session) error {
 			key := flags.String("key", "", "the `file` of the secret key to sign with")
@@ -56,6 +56,6 @@ func (s *session) newKey(ctx context.Context, path string, open bool) error {
 		return err
 	}
 	fmt.Fprintln(s.Stdout, public)
-	fmt.Fprintf(s.Stderr, "to start only what it has signed: cp %s %s\n", shellWord(public), shellWord(trusted))
+	fmt.Fprintf(s.Stderr, "to start only what it has signed: cat %s >> %s\n", shellWord(public), shellWord(trusted))
 	return nil
 }

@@ -35,20 +35,20 @@ func TestEnsureLoaded(t *testing.T) {
 			t.Parallel()
 			b := newBench(t)
 			image, ref, id := bundle(t, b)
-			docker := &engine{t: t, containerd: containerd}
+			docker, config := &engine{t: t, containerd: containerd}, id
 			if containerd {
 				id = "sha256:" + strings.Repeat("c", 64)
 			}
 			first, err := b.store().EnsureLoaded(t.Context(), docker, image)
 			must(t, err)
-			if first.Ref != ref || first.ID != id || first.Sent == 0 || first.Cached {
+			if first.Ref != ref || first.ID != id || first.Config != config || first.Sent == 0 || first.Cached {
 				t.Errorf("first: %+v", first)
 			}
 			docker.take()
 			b.said.take()
 			second, err := b.store().EnsureLoaded(t.Context(), docker, image)
 			must(t, err)
-			if want := (imagepack.Loaded{Ref: ref, ID: id, Cached: true}); second != want {
+			if want := (imagepack.Loaded{Ref: ref, ID: id, Config: config, Cached: true}); second != want {
 				t.Errorf("second = %+v, want %+v", second, want)
 			}
 			if diff := cmp.Diff([]string{"inspect " + ref}, docker.take()); diff != "" {
@@ -65,6 +65,26 @@ func TestEnsureLoaded(t *testing.T) {
 	}
 }
 
+// Which image it is is known without an engine, and built once for both.
+func TestIdentify(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	image, _, id := bundle(t, b)
+	for range 2 {
+		identity, err := b.store().Identify(t.Context(), image)
+		must(t, err)
+		if identity.Config != id || !strings.HasPrefix(identity.Digest, "sha256:") || identity.Digest == id {
+			t.Errorf("identity = %+v, want the config %s", identity, id)
+		}
+	}
+	loaded, err := b.store().EnsureLoaded(t.Context(), &engine{t: t}, image)
+	must(t, err)
+	if loaded.Config != id || loaded.Sent == 0 {
+		t.Errorf("loaded = %+v", loaded)
+	}
+	b.checkNoTemp(t)
+}
+
 func TestEnsureLoadedTagsWhatIsThere(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
@@ -79,7 +99,7 @@ func TestEnsureLoadedTagsWhatIsThere(t *testing.T) {
 	must(t, docker.store(other, ref))
 	loaded, err := b.store().EnsureLoaded(t.Context(), docker, image)
 	must(t, err)
-	if want := (imagepack.Loaded{Ref: ref, ID: id, Cached: true}); loaded != want {
+	if want := (imagepack.Loaded{Ref: ref, ID: id, Config: id, Cached: true}); loaded != want {
 		t.Errorf("loaded = %+v, want %+v", loaded, want)
 	}
 	if diff := cmp.Diff([]string{"inspect " + ref, "inspect " + id, "tag " + id + " " + ref}, docker.take()); diff != "" {
