@@ -7,6 +7,7 @@ import (
 	"flag"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -189,18 +190,27 @@ func TestNamespaceIsOfTheSubject(t *testing.T) {
 	}
 }
 
-// Our own test program is a Go program. That it is there twice makes two programs, and
-// one standard library.
+// hello is a Go program of a megabyte: the test's own would take the race detector half a
+// minute to pack.
+func hello(t *testing.T) []byte {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "hello")
+	build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", path, "./testdata/hello")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return content
+}
+
+// A program that is there twice makes two programs, and one standard library.
 func TestProgramsInAnImage(t *testing.T) {
 	t.Parallel()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	content, err := os.ReadFile(self)
-	if err != nil {
-		t.Fatal(err)
-	}
+	content := hello(t)
 	img := image(t, base(), []file{
 		{name: "usr/local/bin/one", content: string(content), mode: 0o755},
 		{name: "opt/two", content: string(content), mode: 0o755},
@@ -221,14 +231,7 @@ func TestProgramsInAnImage(t *testing.T) {
 // A released bottle has programs inside itself; what is not in its bytes is not listed.
 func TestCarried(t *testing.T) {
 	t.Parallel()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	program, err := os.ReadFile(self)
-	if err != nil {
-		t.Fatal(err)
-	}
+	program := hello(t)
 	zip := func(text []byte) []byte {
 		var out bytes.Buffer
 		w, err := gzip.NewWriterLevel(&out, gzip.BestSpeed)
