@@ -70,17 +70,17 @@ func imageSubject(ctx context.Context, name string, job *imagebuild.Job) (sbom.S
 	if err != nil {
 		return sbom.Subject{}, err
 	}
-	pins, err := job.Pins(ctx)
+	foreign, err := job.Foreign(ctx)
 	if err != nil {
 		return sbom.Subject{}, err
 	}
 	var pinned []sbom.Component
-	for _, pin := range pins {
-		if pin.SHA512 != "" {
-			pinned = append(pinned, sbom.NPM(pin.Name, pin.Version, pin.License, pin.SHA512))
+	for _, one := range foreign {
+		if one.SHA512 != "" {
+			pinned = append(pinned, sbom.NPM(one.Name, one.Version, one.License, one.SHA512))
 		} else {
 			pinned = append(pinned, sbom.Component{
-				Name: pin.Name, SHA256: pin.SHA256, Purpose: sbom.Application, Source: "program that the operator supplied",
+				Name: one.Name, SHA256: one.SHA256, Purpose: sbom.Application, Source: "program that the operator supplied",
 			})
 		}
 	}
