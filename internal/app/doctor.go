@@ -12,6 +12,7 @@ import (
 // hostOptions say where things are on this machine.
 func (a *App) hostOptions() host.Options {
 	return host.Options{
+		Prebuilt:  a.source == "" && a.config.Prebuilt != nil,
 		KernelDir: a.kernelDir(), DataDir: a.dirs.cache, LogDir: filepath.Join(a.dirs.state, ".log"),
 		Env: a.config.Environ, Events: a.events, Engine: a.engineVersion,
 	}

@@ -17,9 +17,10 @@ import (
 
 // SBOMRequest names one thing: the image of an agent, the bundle's image, or a program.
 type SBOMRequest struct {
-	Agent  string
-	Bundle bool
-	Binary string
+	Agent   string
+	Bundle  bool
+	Binary  string
+	Carries string // of Binary, in a release: ARCH/NAME.gz below this directory
 }
 
 // SBOM returns the SPDX document of what is asked for. An image that is not built yet is
@@ -41,7 +42,7 @@ func (a *App) SBOM(ctx context.Context, request SBOMRequest) ([]byte, error) {
 func (a *App) sbomSubject(ctx context.Context, request SBOMRequest) (sbom.Subject, error) {
 	switch {
 	case request.Binary != "":
-		return binarySubject(request.Binary)
+		return binarySubject(request.Binary, request.Carries)
 	case request.Bundle:
 		job, err := a.job(ctx, bundleRecipe, nil)
 		if err != nil {
@@ -69,17 +70,17 @@ func imageSubject(ctx context.Context, name string, job *imagebuild.Job) (sbom.S
 	if err != nil {
 		return sbom.Subject{}, err
 	}
-	pins, err := job.Outside(ctx)
+	foreign, err := job.Foreign(ctx)
 	if err != nil {
 		return sbom.Subject{}, err
 	}
 	var pinned []sbom.Component
-	for _, pin := range pins {
-		if pin.SHA512 != "" {
-			pinned = append(pinned, sbom.NPM(pin.Name, pin.Version, pin.License, pin.SHA512))
+	for _, one := range foreign {
+		if one.SHA512 != "" {
+			pinned = append(pinned, sbom.NPM(one.Name, one.Version, one.License, one.SHA512))
 		} else {
 			pinned = append(pinned, sbom.Component{
-				Name: pin.Name, SHA256: pin.SHA256, Purpose: sbom.Application, Source: "program that the operator supplied",
+				Name: one.Name, SHA256: one.SHA256, Purpose: sbom.Application, Source: "program that the operator supplied",
 			})
 		}
 	}
@@ -88,7 +89,7 @@ func imageSubject(ctx context.Context, name string, job *imagebuild.Job) (sbom.S
 }
 
 // binarySubject reads a Go program of any system.
-func binarySubject(path string) (sbom.Subject, error) {
+func binarySubject(path, carries string) (sbom.Subject, error) {
 	content, err := os.ReadFile(path)
 	if err != nil {
 		return sbom.Subject{}, err
@@ -97,8 +98,16 @@ func binarySubject(path string) (sbom.Subject, error) {
 	if !ok {
 		return sbom.Subject{}, &Problem{Text: fmt.Sprintf("%s is not a Go program, or its build information was stripped", path)}
 	}
+	revision := sbom.RevisionOf(content)
+	if carries != "" {
+		carried, err := sbom.Carried(os.DirFS(carries), revision.Arch, content)
+		if err != nil {
+			return sbom.Subject{}, fmt.Errorf("reading what %s carries: %w", path, err)
+		}
+		component.Parts = append(component.Parts, carried...)
+	}
 	created := layer.Epoch()
-	if _, stamp := sbom.Revision(content); stamp != "" {
+	if stamp := revision.Time; stamp != "" {
 		if created, err = time.Parse(time.RFC3339, stamp); err != nil {
 			return sbom.Subject{}, fmt.Errorf("reading the commit's time in %s: %w", path, err)
 		}

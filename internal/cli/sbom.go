@@ -25,6 +25,7 @@ where each part comes from and what is NOASSERTION.
 			var request app.SBOMRequest
 			flags.BoolVar(&request.Bundle, "bundle", false, "of the bundle's image")
 			flags.StringVar(&request.Binary, "binary", "", "of a Go program: the `file`")
+			flags.StringVar(&request.Carries, "carries", "", "with --binary, of a release: the `directory` with the programs inside it")
 			return func(ctx context.Context, s *session) error {
 				if err := oneSubject(s, &request); err != nil {
 					return err
@@ -42,6 +43,9 @@ where each part comes from and what is NOASSERTION.
 
 // oneSubject wants an agent, --bundle or --binary, and only one of them.
 func oneSubject(s *session, request *app.SBOMRequest) error {
+	if request.Carries != "" && request.Binary == "" {
+		return &usageError{text: "--carries goes with --binary"}
+	}
 	if !request.Bundle && request.Binary == "" {
 		agent, err := s.one("agent (or --bundle, or --binary FILE)")
 		request.Agent = agent

@@ -54,6 +54,7 @@ func Check(ctx context.Context, o Options) []Item {
 	}
 	all.Wait()
 	judge(items, s.GOOS)
+	items[0].Optional = o.Prebuilt // Go
 	for i := range items {
 		items[i].Fix = fixes(items[i], platform)
 	}

@@ -196,6 +196,20 @@ func TestDetect(t *testing.T) {
 	}
 }
 
+// A release carries its programs, and needs no Go.
+func TestGoIsForACheckout(t *testing.T) {
+	t.Parallel()
+	f := completeHost(t)
+	delete(f.programs, "go")
+	options := f.options()
+	for _, prebuilt := range []bool{false, true} {
+		options.Prebuilt = prebuilt
+		if fine := host.AllFine(host.Check(t.Context(), options)); fine != prebuilt {
+			t.Errorf("prebuilt %v, no Go: fine is %v", prebuilt, fine)
+		}
+	}
+}
+
 func TestMacNeedsSmolvmAndNoQEMU(t *testing.T) {
 	t.Parallel()
 	f := newHost(t, "")

@@ -82,6 +82,7 @@ type Options struct {
 	KernelDir string   // of smolvm-lite: boot/vmlinuz-REL and lib/modules/REL
 	DataDir   string   // where caches and machines go, for its free space
 	LogDir    string   // for the log of a dockerd that we start
+	Prebuilt  bool     // bottle carries its programs: no Go is needed to build them
 	Env       []string // of this process
 	Events    event.Sink
 	Log       io.Writer // what apt prints; nil: nowhere

@@ -2,9 +2,14 @@ package sbom
 
 import (
 	"bytes"
+	"compress/gzip"
 	"crypto/sha256"
 	"debug/buildinfo"
 	"encoding/hex"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
 	"runtime/debug"
 	"strings"
 
@@ -47,14 +52,53 @@ func programOf(name string, info *debug.BuildInfo) Component {
 
 const ourModule = "bottle.internal"
 
-// Revision is the commit and its time that a Go program was built from, where the linker
-// was told.
-func Revision(content []byte) (revision, time string) {
+// Revision is what a Go program was built for, and the time of its commit, where the
+// linker was told.
+type Revision struct{ Arch, Time string }
+
+// RevisionOf reads the revision of a Go program; it is empty for other bytes.
+func RevisionOf(content []byte) Revision {
 	info, err := buildinfo.Read(bytes.NewReader(content))
 	if err != nil {
-		return "", ""
+		return Revision{}
 	}
-	return setting(info, "vcs.revision", ""), setting(info, "vcs.time", "")
+	return Revision{Arch: setting(info, "GOARCH", ""), Time: setting(info, "vcs.time", "")}
+}
+
+// Carried lists the programs that a program of a release has inside itself: ARCH/NAME.gz of
+// fsys. Each must be in the bytes of the program, or the list would be of another release.
+func Carried(fsys fs.FS, arch string, content []byte) ([]Component, error) {
+	names, err := fs.Glob(fsys, arch+"/*.gz")
+	if err != nil {
+		return nil, err
+	}
+	if len(names) == 0 {
+		return nil, fmt.Errorf("there are no programs for %s", arch)
+	}
+	var carried []Component
+	for _, name := range names {
+		packed, err := fs.ReadFile(fsys, name)
+		if err != nil {
+			return nil, err
+		}
+		if !bytes.Contains(content, packed) {
+			return nil, fmt.Errorf("%s is not in it", name)
+		}
+		plain, err := gzip.NewReader(bytes.NewReader(packed))
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		text, err := io.ReadAll(plain)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		program, ok := Program(strings.TrimSuffix(path.Base(name), ".gz"), text)
+		if !ok {
+			return nil, fmt.Errorf("%s is not a Go program", name)
+		}
+		carried = append(carried, program)
+	}
+	return carried, nil
 }
 
 func goModule(module *debug.Module) Component {

@@ -3,14 +3,17 @@ package sbom_test
 import (
 	"archive/tar"
 	"bytes"
+	"compress/gzip"
 	"flag"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -187,18 +190,27 @@ func TestNamespaceIsOfTheSubject(t *testing.T) {
 	}
 }
 
-// Our own test program is a Go program. That it is there twice makes two programs, and
-// one standard library.
+// hello is a Go program of a megabyte: the test's own would take the race detector half a
+// minute to pack.
+func hello(t *testing.T) []byte {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "hello")
+	build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", path, "./testdata/hello")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return content
+}
+
+// A program that is there twice makes two programs, and one standard library.
 func TestProgramsInAnImage(t *testing.T) {
 	t.Parallel()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	content, err := os.ReadFile(self)
-	if err != nil {
-		t.Fatal(err)
-	}
+	content := hello(t)
 	img := image(t, base(), []file{
 		{name: "usr/local/bin/one", content: string(content), mode: 0o755},
 		{name: "opt/two", content: string(content), mode: 0o755},
@@ -212,6 +224,47 @@ func TestProgramsInAnImage(t *testing.T) {
 	for name, want := range map[string]int{"/usr/local/bin/one": 1, "/opt/two": 1, "stdlib": 1, "/opt/data": 0, "/opt/three": 0} {
 		if count[name] != want {
 			t.Errorf("%s is in the document %d times, want %d", name, count[name], want)
+		}
+	}
+}
+
+// A released bottle has programs inside itself; what is not in its bytes is not listed.
+func TestCarried(t *testing.T) {
+	t.Parallel()
+	program := hello(t)
+	zip := func(text []byte) []byte {
+		var out bytes.Buffer
+		w, err := gzip.NewWriterLevel(&out, gzip.BestSpeed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Write(text); err != nil || w.Close() != nil {
+			t.Fatal(err)
+		}
+		return out.Bytes()
+	}
+	guest, text := zip(program), zip([]byte("no program"))
+	carrier := slices.Concat(program, guest, text)
+	for _, test := range []struct {
+		arch  string
+		files fstest.MapFS
+		want  string
+	}{
+		{"amd64", fstest.MapFS{"amd64/guest.gz": {Data: guest}, "arm64/other.gz": {Data: text}}, "guest"},
+		{"arm64", fstest.MapFS{"amd64/guest.gz": {Data: guest}}, "there are no programs for arm64"},
+		{"amd64", fstest.MapFS{"amd64/guest.gz": {Data: zip([]byte("another release"))}}, "amd64/guest.gz is not in it"},
+		{"amd64", fstest.MapFS{"amd64/guest.gz": {Data: text}}, "amd64/guest.gz is not a Go program"},
+	} {
+		var got []string
+		carried, err := sbom.Carried(test.files, test.arch, carrier)
+		for _, one := range carried {
+			got = append(got, one.Name)
+		}
+		if err != nil {
+			got = append(got, err.Error())
+		}
+		if strings.Join(got, " ") != test.want {
+			t.Errorf("%q, want %s", got, test.want)
 		}
 	}
 }

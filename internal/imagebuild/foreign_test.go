@@ -8,8 +8,8 @@ import (
 	"bottle.internal/internal/imagebuild"
 )
 
-// What comes from outside is what was selected, with the digests that pin it.
-func TestOutside(t *testing.T) {
+// What others made is what was selected, with the digests that pin it.
+func TestForeign(t *testing.T) {
 	t.Parallel()
 	registry := serveNpm(t)
 	text := withSupplied + "[[npm]]\ntool = \"claude\"\n" + registry.publish(t, "claude", "amd64") +
@@ -17,27 +17,27 @@ func TestOutside(t *testing.T) {
 	settings := config(t)
 	registry.use(&settings)
 	file := suppliedFile(t, "v1")
-	pins := func(selection imagebuild.Selection) []imagebuild.Outside {
+	foreign := func(selection imagebuild.Selection) []imagebuild.Foreign {
 		selection.Platform = linux("amd64")
 		job, err := imagebuild.New(settings).Plan(t.Context(), recipe(t, text), selection)
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := job.Outside(t.Context())
+		got, err := job.Foreign(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
 		return got
 	}
-	if got := pins(imagebuild.Selection{}); len(got) != 0 {
+	if got := foreign(imagebuild.Selection{}); len(got) != 0 {
 		t.Errorf("nothing was selected: %+v", got)
 	}
-	got := pins(imagebuild.Selection{Tools: []string{"codex"}, Supplied: map[string]imagebuild.SuppliedFile{"firewall": file}})
+	got := foreign(imagebuild.Selection{Tools: []string{"codex"}, Supplied: map[string]imagebuild.SuppliedFile{"firewall": file}})
 	if len(got) != 2 || len(got[0].SHA512) != 128 || strings.Trim(got[0].SHA512, "0123456789abcdef") != "" {
-		t.Fatalf("pins: %+v", got)
+		t.Fatalf("foreign: %+v", got)
 	}
-	want := []imagebuild.Outside{{Name: "codex-amd64", Version: "1.0.0", SHA512: got[0].SHA512}, {Name: "firewall", SHA256: file.SHA256}}
+	want := []imagebuild.Foreign{{Name: "codex-amd64", Version: "1.0.0", SHA512: got[0].SHA512}, {Name: "firewall", SHA256: file.SHA256}}
 	if !slices.Equal(got, want) {
-		t.Errorf("pins: %+v, want %+v", got, want)
+		t.Errorf("foreign: %+v, want %+v", got, want)
 	}
 }

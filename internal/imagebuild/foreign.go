@@ -9,9 +9,9 @@ import (
 	"bottle.internal/internal/imagebuild/npm"
 )
 
-// Outside is something that an image has from outside, by the digest that the recipe or the
-// operator pins it with.
-type Outside struct {
+// Foreign is something in an image that somebody else made, with the digest that it is
+// pinned by.
+type Foreign struct {
 	Name    string // of the npm package, or in [[supplied]]
 	Version string // of an npm package
 	SHA256  string // hex, of a supplied program
@@ -19,10 +19,10 @@ type Outside struct {
 	License string // as the tarball's package.json has it
 }
 
-// Outside lists what the image would have from outside, in the order of the recipe. It
-// downloads the tarballs that the cache lacks.
-func (j *Job) Outside(ctx context.Context) ([]Outside, error) {
-	var pins []Outside
+// Foreign lists what the image would have from others, in the order of the recipe and
+// without the base. It downloads the tarballs that the cache lacks.
+func (j *Job) Foreign(ctx context.Context) ([]Foreign, error) {
+	var all []Foreign
 	for _, tool := range j.recipe.Npm {
 		if !slices.Contains(j.selection.Tools, tool.Tool) {
 			continue
@@ -43,12 +43,12 @@ func (j *Job) Outside(ctx context.Context) ([]Outside, error) {
 		if err != nil {
 			return nil, fmt.Errorf("npm package %s %s: %w", ball.Package, ball.Version, err)
 		}
-		pins = append(pins, Outside{Name: ball.Package, Version: ball.Version, SHA512: hex.EncodeToString(digest), License: license})
+		all = append(all, Foreign{Name: ball.Package, Version: ball.Version, SHA512: hex.EncodeToString(digest), License: license})
 	}
 	for _, supplied := range j.recipe.Supplied {
 		if file, ok := j.selection.Supplied[supplied.Name]; ok {
-			pins = append(pins, Outside{Name: supplied.Name, SHA256: file.SHA256})
+			all = append(all, Foreign{Name: supplied.Name, SHA256: file.SHA256})
 		}
 	}
-	return pins, nil
+	return all, nil
 }
