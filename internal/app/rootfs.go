@@ -18,8 +18,8 @@ import (
 //
 // smolvm shows one directory of its installation to all machines, writable: what one guest
 // changes there the next one boots. So each bottle gets a copy, beside its other files. Root
-// gets none: smolvm runs the machines of root under other users, to whom neither the copy,
-// in our directory, nor the original, which is root's, would be of use.
+// gets none: smolvm runs the machines of root under other users, who cannot enter our
+// directory, and cannot write to the original, which is root's.
 func (a *App) machineOf(client *smolvm.Client, identity string) (launch.Machine, []string) {
 	source := client.AgentRootfs()
 	if source == "" || a.config.UID == 0 {
@@ -62,8 +62,12 @@ func (r rooted) Start(ctx context.Context, name string) error {
 
 // copyRootfs puts a copy in place of what is there.
 func copyRootfs(source, dir string) error {
-	err := os.RemoveAll(dir)
-	if err == nil {
+	parent, err := os.OpenRoot(filepath.Dir(dir))
+	if err != nil {
+		return fmt.Errorf("copying the machine's root: %w", err)
+	}
+	defer parent.Close()
+	if err = state.RemoveTree(parent, filepath.Base(dir)); err == nil {
 		err = os.CopyFS(dir, os.DirFS(source))
 	}
 	if err == nil {
