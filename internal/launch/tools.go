@@ -3,10 +3,14 @@ package launch
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"bottle.internal/internal/digest"
 	"bottle.internal/internal/event"
 )
+
+// toolsTimeout bounds the look at them: the proof waits for it.
+const toolsTimeout = 10 * time.Second
 
 // tools are the digests of what the machine runs on. They are found while the guest is
 // asked for its proof, which takes longer.
@@ -20,7 +24,7 @@ func (b *Bottle) lookAtTools(ctx context.Context) {
 	if b.deps.Tools == nil {
 		return
 	}
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := context.WithTimeout(ctx, toolsTimeout)
 	found := &tools{done: make(chan struct{})}
 	b.tools = found
 	go func() {
