@@ -26,7 +26,7 @@ func (a *App) machineOf(client *smolvm.Client, identity string) (launch.Machine,
 		return client, client.Tool().Shares(a.goos, false)
 	}
 	dir := filepath.Join(a.state.Dir(), identity, state.RootfsDir)
-	return rooted{Client: client, own: client.WithRootfs(dir), source: source, dir: dir}, client.Tool().Shares(a.goos, true)
+	return rooted{Client: client.WithRootfs(dir), source: source, dir: dir}, client.Tool().Shares(a.goos, true)
 }
 
 // sharesOf are the directories that the guest of a bottle that runs may see.
@@ -35,10 +35,9 @@ func (a *App) sharesOf(client *smolvm.Client, instance *state.Instance) []string
 	return client.Tool().Shares(a.goos, err == nil)
 }
 
-// rooted makes and starts machines with a root of their own; the other calls need none.
+// rooted is a VM tool whose machine has a root of its own.
 type rooted struct {
 	*smolvm.Client
-	own         *smolvm.Client
 	source, dir string
 }
 
@@ -47,7 +46,7 @@ func (r rooted) Create(ctx context.Context, o smolvm.CreateOptions) error {
 	if err := copyRootfs(r.source, r.dir); err != nil {
 		return err
 	}
-	return r.own.Create(ctx, o)
+	return r.Client.Create(ctx, o)
 }
 
 // Start implements [launch.Machine].
@@ -57,7 +56,7 @@ func (r rooted) Start(ctx context.Context, name string) error {
 			return err
 		}
 	}
-	return r.own.Start(ctx, name)
+	return r.Client.Start(ctx, name)
 }
 
 // copyRootfs puts a copy in place of what is there.
