@@ -18,15 +18,15 @@ import (
 //
 // smolvm shows one directory of its installation to all machines, writable: what one guest
 // changes there the next one boots. So each bottle gets a copy, beside its other files. Root
-// gets none: smolvm runs the machines of root under other users, to whom neither the copy,
-// in our directory, nor the original, which is root's, would be of use.
+// gets none: smolvm runs the machines of root under other users, who cannot enter our
+// directory, and cannot write to the original, which is root's.
 func (a *App) machineOf(client *smolvm.Client, identity string) (launch.Machine, []string) {
 	source := client.AgentRootfs()
 	if source == "" || a.config.UID == 0 {
 		return client, client.Tool().Shares(a.config.OS, false)
 	}
 	dir := filepath.Join(a.state.Dir(), identity, state.RootfsDir)
-	return rooted{Client: client, own: client.WithRootfs(dir), source: source, dir: dir}, client.Tool().Shares(a.config.OS, true)
+	return rooted{Client: client.WithRootfs(dir), source: source, dir: dir}, client.Tool().Shares(a.config.OS, true)
 }
 
 // sharesOf are the directories that the guest of a bottle that runs may see.
@@ -35,10 +35,9 @@ func (a *App) sharesOf(client *smolvm.Client, instance *state.Instance) []string
 	return client.Tool().Shares(a.config.OS, err == nil)
 }
 
-// rooted makes and starts machines with a root of their own; the other calls need none.
+// rooted is a VM tool whose machine has a root of its own.
 type rooted struct {
 	*smolvm.Client
-	own         *smolvm.Client
 	source, dir string
 }
 
@@ -47,7 +46,7 @@ func (r rooted) Create(ctx context.Context, o smolvm.CreateOptions) error {
 	if err := copyRootfs(r.source, r.dir); err != nil {
 		return err
 	}
-	return r.own.Create(ctx, o)
+	return r.Client.Create(ctx, o)
 }
 
 // Start implements [launch.Machine].
@@ -57,13 +56,17 @@ func (r rooted) Start(ctx context.Context, name string) error {
 			return err
 		}
 	}
-	return r.own.Start(ctx, name)
+	return r.Client.Start(ctx, name)
 }
 
 // copyRootfs puts a copy in place of what is there.
 func copyRootfs(source, dir string) error {
-	err := os.RemoveAll(dir)
-	if err == nil {
+	parent, err := os.OpenRoot(filepath.Dir(dir))
+	if err != nil {
+		return fmt.Errorf("copying the machine's root: %w", err)
+	}
+	defer parent.Close()
+	if err = state.RemoveTree(parent, filepath.Base(dir)); err == nil {
 		err = os.CopyFS(dir, os.DirFS(source))
 	}
 	if err == nil {

@@ -126,8 +126,8 @@ func (s *sorter) add(text string) error {
 		return refuse(rulePack, "the push is not complete: an object is missing")
 	}
 	size, err := strconv.ParseInt(fields[2], 10, 64)
-	if err != nil {
-		return fmt.Errorf("listing the objects: %w", err)
+	if err != nil || size < 0 {
+		return fmt.Errorf("listing the objects: git answers %.80q", text)
 	}
 	o := object{oid: fields[0], kind: fields[1], size: size, path: fields[3], commit: s.commit}
 	if o.kind == "commit" {

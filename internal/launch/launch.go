@@ -239,6 +239,7 @@ func (b *Bottle) Close(ctx context.Context) error {
 func (b *Bottle) takeDown(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, TeardownTimeout)
 	defer cancel()
+	b.tools.end()
 	_ = b.record(state.Stopping) // for people who look meanwhile; its failure changes nothing
 	err := b.undo.unwind(ctx)
 	if b.overseer != nil {

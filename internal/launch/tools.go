@@ -3,35 +3,43 @@ package launch
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"bottle.internal/internal/digest"
 	"bottle.internal/internal/event"
 )
 
+// toolsTimeout bounds the look at them: the proof waits for it.
+const toolsTimeout = 10 * time.Second
+
 // tools are the digests of what the machine runs on. They are found while the guest is
 // asked for its proof, which takes longer.
 type tools struct {
-	done chan struct{}
-	sums []digest.Sum // once done is closed
+	cancel context.CancelFunc
+	done   chan struct{}
+	sums   []digest.Sum // once done is closed
 }
 
-// lookAtTools begins to find them; the undo stack waits for the end of that.
+// lookAtTools begins to find them; the teardown ends that.
 func (b *Bottle) lookAtTools(ctx context.Context) {
 	if b.deps.Tools == nil {
 		return
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	found := &tools{done: make(chan struct{})}
+	ctx, cancel := context.WithTimeout(ctx, toolsTimeout)
+	found := &tools{cancel: cancel, done: make(chan struct{})}
 	b.tools = found
 	go func() {
 		defer close(found.done)
 		found.sums = b.deps.Tools(ctx, b.plan.VM.Name)
 	}()
-	b.undo.push("the look at the tools", func(context.Context) error {
-		cancel()
-		<-found.done
-		return nil
-	})
+}
+
+// end leaves nobody behind who looks. It has no effect that anybody would have to undo.
+func (t *tools) end() {
+	if t != nil {
+		t.cancel()
+		<-t.done
+	}
 }
 
 // get waits for the digests.

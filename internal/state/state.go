@@ -217,13 +217,13 @@ func (r *Root) remove(id names.Identity) error {
 	}
 	defer root.Close()
 	gone := gonePrefix + string(id)
-	if err := root.RemoveAll(gone); err != nil { // of a process that was killed right here
+	if err := RemoveTree(root, gone); err != nil { // of a process that was killed right here
 		return fmt.Errorf("removing bottle %s: %w", id, err)
 	}
 	if err := root.Rename(string(id), gone); err != nil {
 		return fmt.Errorf("removing bottle %s: %w", id, err)
 	}
-	if err := root.RemoveAll(gone); err != nil {
+	if err := RemoveTree(root, gone); err != nil {
 		return fmt.Errorf("removing bottle %s: %w", id, err)
 	}
 	return nil
@@ -245,7 +245,7 @@ func (r *Root) sweep() error {
 	for _, entry := range entries {
 		id, gone := strings.CutPrefix(entry.Name(), gonePrefix)
 		if _, err := names.ParseIdentity(id); gone && err == nil || r.abandoned(entry) {
-			problems = append(problems, root.RemoveAll(entry.Name()))
+			problems = append(problems, RemoveTree(root, entry.Name()))
 		}
 	}
 	return errors.Join(problems...)

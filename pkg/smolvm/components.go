@@ -51,12 +51,12 @@ func installed(patterns ...string) []Component {
 	for _, pattern := range patterns {
 		paths, _ := filepath.Glob(pattern)
 		for _, path := range paths {
-			real, err := filepath.EvalSymlinks(path)
-			if err != nil || slices.ContainsFunc(list, func(c Component) bool { return c.Path == real }) {
+			target, err := filepath.EvalSymlinks(path)
+			if err != nil || slices.ContainsFunc(list, func(c Component) bool { return c.Path == target }) {
 				continue
 			}
-			name, _, _ := strings.Cut(filepath.Base(real), ".") // versions come and go: the name stays
-			list = append(list, Component{name, real})
+			name, _, _ := strings.Cut(filepath.Base(target), ".") // versions come and go: the name stays
+			list = append(list, Component{name, target})
 		}
 	}
 	return list

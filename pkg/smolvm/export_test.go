@@ -25,13 +25,13 @@ func CopyOutArgs(name, guest, local string) (Built, error) {
 }
 
 func ComponentsOf(t Tool, libDir string, m Machine) []Component { return components(t, libDir, m) }
-func ParseBanner(out string) (Tool, error)                  { return parseBanner([]byte(out)) }
-func DecodeMachine(data []byte) (Machine, error)            { return decodeMachine(data) }
-func DecodeMachines(data []byte) ([]Machine, error)         { return decodeMachines(data) }
-func ReadComplaint(stderr string) (text string, kind error) { return readComplaint(stderr) }
-func Clean(text string) string                              { return clean(text) }
-func CheckUsable(name string, v Version) error              { return checkUsable(name, v) }
-func MachineDead(m Machine) bool                            { return m.Dead() }
+func ParseBanner(out string) (Tool, error)                      { return parseBanner([]byte(out)) }
+func DecodeMachine(data []byte) (Machine, error)                { return decodeMachine(data) }
+func DecodeMachines(data []byte) ([]Machine, error)             { return decodeMachines(data) }
+func ReadComplaint(stderr string) (text string, kind error)     { return readComplaint(stderr) }
+func Clean(text string) string                                  { return clean(text) }
+func CheckUsable(name string, v Version) error                  { return checkUsable(name, v) }
+func MachineDead(m Machine) bool                                { return m.Dead() }
 
 // ProcessAlive asks about a process found earlier; start "" stands for one found now.
 func ProcessAlive(pid int, start string) bool {

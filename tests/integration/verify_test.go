@@ -19,6 +19,8 @@ func TestVerify(t *testing.T) {
 	var receipt struct {
 		GuestTrusted bool `json:"guest_trusted"`
 		Results      []struct{ Probe, Verdict, Control, Observed string }
+		Tools        []struct{ Name, SHA256, Problem string }
+		Changed      []string `json:"changed_tools"`
 	}
 	if err := json.Unmarshal([]byte(got.Stdout), &receipt); err != nil {
 		t.Fatal(err)
@@ -36,6 +38,14 @@ func TestVerify(t *testing.T) {
 		if !passed[kind] {
 			t.Errorf("no probe of %s has passed", kind)
 		}
+	}
+	for _, tool := range receipt.Tools {
+		if len(tool.SHA256) != 64 || tool.Problem != "" {
+			t.Errorf("the digest of %+v", tool)
+		}
+	}
+	if len(receipt.Tools) < 3 || len(receipt.Changed) > 0 { // the tool itself is not all that it boots
+		t.Errorf("it runs on %v, not what it was started with: %v", receipt.Tools, receipt.Changed)
 	}
 }
 

@@ -71,9 +71,22 @@ func (b *Builder) receipt(line audit.Line) Class {
 		}
 		break
 	}
-	receipt.Details = pairs(all, probes, "event", "time")
+	receipt.Details = append(pairs(all, probes, "tools", "event", "time"), tools(all["tools"])...)
 	b.receipts.add(receipt)
 	return class
+}
+
+// tools are the digests of what the machine was started from: a line each, or they would be cut.
+func tools(raw json.RawMessage) []Pair {
+	var all map[string]json.RawMessage
+	if raw == nil || json.Unmarshal(raw, &all) != nil {
+		return nil
+	}
+	list := pairs(all)
+	for i := range list {
+		list[i].Name = text("sha256 of " + list[i].Name.safe)
+	}
+	return list
 }
 
 func probeOf(row map[string]json.RawMessage) Probe {

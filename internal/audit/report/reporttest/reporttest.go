@@ -137,7 +137,8 @@ func (w *Writer) start() {
 	w.Say(1.2, audit.Host, "receipt", `{"guest_trusted":true,"results":[
 		{"probe":"loopback","target":"127.0.0.1:40123","expected":"blocked","control":"the host reached it","observed":"refused","hits":0,"verdict":"passed"},
 		{"probe":"metadata","target":"169.254.169.254:80","expected":"blocked","control":"none: no listener can be made","observed":"no route","hits":0,"verdict":"uncontrolled"},
-		{"probe":"firewall","target":"127.0.0.1:8888","expected":"answers","control":"the host asked it","observed":"403","hits":0,"verdict":"passed"}]}`)
+		{"probe":"firewall","target":"127.0.0.1:8888","expected":"answers","control":"the host asked it","observed":"403","hits":0,"verdict":"passed"}],
+		"tools":{"kernel":"51349501a3d1ff83836437d2b365fd2d57f2feb8642d315e5181dec23d4c3275","smolvm-lite":"213bd3e0c3af04eb1d1c2bd6c0c53c1d4f0c6f6d7f1d3be0b7ac5d11f1a7c0ee"}}`)
 	w.Say(0.1, audit.Host, "running", `{}`)
 }
 
