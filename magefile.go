@@ -92,7 +92,7 @@ func Lint() error {
 	if err := sh.RunV("go", "tool", "-modfile=tools/go.mod", "golangci-lint", "run", "./..."); err != nil {
 		return err
 	}
-	return sh.RunV("go", "test", "-run=^TestDarwin", "./internal/archtest")
+	return sh.RunV("go", "test", "-count=1", "-run=^TestDarwin", "./internal/archtest")
 }
 
 // Clean removes the caches.
