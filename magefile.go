@@ -96,7 +96,8 @@ func Fuzz(ctx context.Context) error {
 // some of them, such as 4,18.2.
 func Rules() error { return sh.RunV("go", "run", "./tests/rules", "-only", os.Getenv("ONLY")) }
 
-// Lint checks formatting, the rules of the house, and that there is no dead code.
+// Lint checks formatting, the rules of the house, that there is no dead code, that all of it
+// would compile for macOS, and the workflows.
 func Lint() error {
 	if err := sh.RunV("go", "tool", "-modfile=tools/go.mod", "golangci-lint", "run", "./..."); err != nil {
 		return err
@@ -106,6 +107,9 @@ func Lint() error {
 		err = mg.Fatalf(1, "nothing calls:\n%s", dead)
 	}
 	if err != nil {
+		return err
+	}
+	if err := sh.RunV("go", "test", "-count=1", "-run=^TestDarwin", "./internal/archtest"); err != nil {
 		return err
 	}
 	workflows, err := filepath.Glob(".git*/workflows/*.yml")

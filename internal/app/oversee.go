@@ -60,6 +60,7 @@ func (a *App) Oversee(ctx context.Context, places Places) (err error) {
 		return fmt.Errorf("opening the audit log: %w", err)
 	}
 	defer func() { err = errors.Join(err, a.closeAudit(ctx, p.Identity, log)) }()
+	asked := ctx // by a signal: that is how an overseer ends well
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	config, err := a.overseerConfig(p, instance, places)
@@ -80,7 +81,10 @@ func (a *App) Oversee(ctx context.Context, places Places) (err error) {
 	}
 	defer func() { err = errors.Join(err, o.Close()) }()
 	log.Hide(o.Secrets()...)
-	return a.serveDaemons(ctx, p, o, places)
+	if err := a.serveDaemons(ctx, p, o, places); err != nil || asked.Err() != nil {
+		return err
+	}
+	return context.Cause(ctx)
 }
 
 // serveDaemons hands every daemon its part and answers it.
@@ -97,13 +101,7 @@ func (a *App) serveDaemons(ctx context.Context, p plan.Plan, o *overseer.Oversee
 		Log: func(text string) { a.say(ctx, "overseer", text) },
 	})
 	o.Follow(host.Deliver)
-	if err := host.Serve(ctx); err != nil {
-		return err
-	}
-	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
-		return cause
-	}
-	return nil
+	return host.Serve(ctx)
 }
 
 // daemonsOf are the daemons that have inputs, in the order of their names.

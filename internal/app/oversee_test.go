@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -98,7 +99,7 @@ func connect(t *testing.T, places Places, daemon string) (*control.Daemon, contr
 func TestOversee(t *testing.T) {
 	a := newApp(t)
 	places := pod(t, a, renderedPlan(t))
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancelCause(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- a.Oversee(ctx, places) }()
 
@@ -132,7 +133,7 @@ func TestOversee(t *testing.T) {
 	if proposals, problems := a.Proposals(t.Context(), "claude-x7k2p"); len(problems) > 0 || len(proposals) > 0 {
 		t.Errorf("bottle supervise in the Pod: %v, %v", proposals, problems)
 	}
-	cancel()
+	cancel(errors.New("a signal"))
 	if err := <-ended; err != nil {
 		t.Error(err)
 	}

@@ -25,7 +25,8 @@ func TestEngineSockets(t *testing.T) {
 			},
 		},
 		{
-			"Colima elsewhere", "darwin", "/Users/me", map[string]string{"COLIMA_HOME": "/opt/colima", "XDG_CONFIG_HOME": "/Users/me/.config"},
+			"Colima elsewhere", "darwin", "/Users/me",
+			map[string]string{"COLIMA_HOME": "/opt/colima", "XDG_CONFIG_HOME": "/Users/me/.config"},
 			[]string{
 				"/Users/me/.docker/run/docker.sock", "/opt/colima/default/docker.sock", "/Users/me/.colima/default/docker.sock",
 				"/Users/me/.config/colima/default/docker.sock", "/Users/me/.orbstack/run/docker.sock", "/Users/me/.rd/docker.sock",

@@ -75,8 +75,8 @@ func TestSteps(t *testing.T) {
 		}},
 		{"macOS", missing(host.Git, host.Docker, host.Smolvm), host.Platform{host.Darwin, "arm64", host.None, host.NoManager}, []string{
 			"hand: brew install git",
-			"hand: brew install --cask docker",
-			"hand: open -a Docker",
+			"hand: brew install --cask docker   # or: brew install colima docker",
+			"hand: open -a Docker   # or: colima start",
 			"hand: install smolvm 1.8.1 or newer: https://github.com/smol-machines/smolvm",
 		}},
 		{"old Go and a full disk", []host.Item{{Name: host.Go, Status: host.Broken}, {Name: host.Disk, Status: host.Broken}}, host.Platform{host.Debian, "amd64", host.Root, host.Systemd}, []string{

@@ -159,7 +159,7 @@ func dockerStep(docker Item, p Platform) []Step {
 		tell.Lines = []string{"sudo usermod -aG docker \"$USER\"   # then log in again"}
 		return []Step{tell}
 	case p.Family == Darwin:
-		tell.Lines = []string{"brew install --cask docker", "open -a Docker"}
+		tell.Lines = []string{"brew install --cask docker   # or: brew install colima docker", "open -a Docker   # or: colima start"}
 		if docker.Cause == NotRunning {
 			tell.Lines = tell.Lines[1:]
 		}

@@ -162,14 +162,12 @@ func overseers(p plan.Plan) (plan.Plan, []reference) {
 	return p, list
 }
 
-// howTo is the comment at the head of the manifests. Every line of it is a comment, whatever
-// a manifest's words have in them.
+// howTo is the comment at the head of the manifests. What ends a line for YAML is left out of
+// a manifest's words: they stay in the comment.
 func (r *renderer) howTo(references []reference) string {
 	var text strings.Builder
 	line := func(format string, args ...any) {
-		for part := range strings.SplitSeq(fmt.Sprintf(format, args...), "\n") {
-			text.WriteString(strings.TrimRight("# "+strings.Map(printable, part), " ") + "\n")
-		}
+		text.WriteString(strings.TrimRight("# "+strings.Map(printable, fmt.Sprintf(format, args...)), " ") + "\n")
 	}
 	line("The bottle %s as bottle render kubernetes wrote it. It names Secrets and has none;", r.plan.Identity)
 	line("make those that are not there yet, on a machine that has the values:")
