@@ -128,7 +128,7 @@ func page(ts *testscript.TestScript, neg bool, args []string) {
 		fmt.Fprintf(&script, "{\n%s\n} >$WORK/run/%d.out 2>$WORK/run/%d.err; echo $? >$WORK/run/%d.code\n", text, i, i, i)
 	}
 	ts.Check(os.WriteFile(ts.MkAbs("page.sh"), []byte(script.String()), 0o600))
-	late := ts.Exec("timeout", "60", "bash", ts.MkAbs("page.sh"))
+	late := ts.Exec("timeout", "300", "bash", ts.MkAbs("page.sh"))
 	var problems []string
 	for i, command := range commands {
 		files := filepath.Join(ts.Getenv("WORK"), "run", strconv.Itoa(i))

@@ -93,7 +93,7 @@ func understand(words []string) string {
 	if flags.NArg() > 0 && all[i].args == "" {
 		return "it takes no arguments"
 	}
-	choices, _, _ := strings.Cut(all[i].args, " ")
+	choices, _, _ := strings.Cut(strings.Trim(all[i].args, "[].)"), " ")
 	if strings.Contains(choices, "|") && choices == strings.ToLower(choices) && flags.NArg() > 0 &&
 		!slices.Contains(strings.Split(choices, "|"), flags.Arg(0)) {
 		return flags.Arg(0) + " is none of " + choices

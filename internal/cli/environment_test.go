@@ -5,6 +5,7 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -19,9 +20,7 @@ func TestEnvironmentIsWhole(t *testing.T) {
 	t.Parallel()
 	asked := map[string]string{}
 	for _, dir := range []string{"../app", "../cli", "../host", "../launch", "../../pkg/bundle"} {
-		for name, where := range namesAsked(t, dir) {
-			asked[name] = where
-		}
+		maps.Copy(asked, namesAsked(t, dir))
 	}
 	delete(asked, "AGENT") // mage's
 	if len(asked) < 15 {

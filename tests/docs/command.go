@@ -104,17 +104,20 @@ func words(call *syntax.CallExpr) []string {
 	return list
 }
 
-// With is the text of the command with one more argument for every call that has these
-// first words, or its own text.
+// With is the text of the command with one more argument for every call that begins with
+// these words.
 func (c Command) With(argument string, first ...string) string {
+	word := &syntax.Word{Parts: []syntax.WordPart{&syntax.Lit{Value: argument}}}
 	for _, call := range c.Calls {
 		if len(call.Words) >= len(first) && slices.Equal(call.Words[:len(first)], first) {
-			word := &syntax.Word{Parts: []syntax.WordPart{&syntax.Lit{Value: argument}}}
 			call.call.Args = append(call.call.Args, word)
-			defer func() { call.call.Args = call.call.Args[:len(call.call.Args)-1] }()
 		}
 	}
-	return shell(c.stmt)
+	text := shell(c.stmt)
+	for _, call := range c.Calls {
+		call.call.Args = slices.DeleteFunc(call.call.Args, func(w *syntax.Word) bool { return w == word })
+	}
+	return text
 }
 
 func shell(node syntax.Node) string {

@@ -118,6 +118,15 @@ func TestOtherCommands(t *testing.T) {
 	for _, name := range declared(t, root)["magefile"] {
 		targets[strings.ToLower(name)] = true
 	}
+	magefile, err := os.ReadFile(filepath.Join(root, "magefile.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if aliases := regexp.MustCompile(`(?s)Aliases = map\[string\]any\{(.*?)\}`).FindSubmatch(magefile); aliases != nil {
+		for _, alias := range regexp.MustCompile(`"(.*?)"`).FindAllSubmatch(aliases[1], -1) {
+			targets[strings.ToLower(string(alias[1]))] = true
+		}
+	}
 	tests, err := Tests(root)
 	if err != nil {
 		t.Fatal(err)

@@ -87,6 +87,7 @@ func collect(t *testing.T, dir string, messages map[string]string) {
 			}
 		}
 	}
+	wrapped := wrappers(files)
 	found := func(where token.Pos, text string) {
 		if text = message(text); strings.Trim(text, "… :\n") != "" {
 			messages[text] = strings.TrimPrefix(fset.Position(where).String(), root+"/")
@@ -100,6 +101,9 @@ func collect(t *testing.T, dir string, messages map[string]string) {
 					literal(node, found)
 				}
 			case *ast.CallExpr: // r.err.add(problem, hint) of the plan
+				if i, ok := wrapped[printed(node.Fun)]; ok && i < len(node.Args) {
+					found(node.Pos(), constant(node.Args[i]))
+				}
 				if called, ok := node.Fun.(*ast.SelectorExpr); ok && called.Sel.Name == "add" && printed(called.X) == "r.err" {
 					found(node.Pos(), constant(node.Args[0]))
 				}
@@ -131,6 +135,36 @@ func forPeople(dir string) bool {
 		"internal/proposal", "internal/sidecar", "internal/state", "internal/token", "internal/workspace/apply", "internal/workspace/listing",
 		"pkg/bundle", "pkg/smolvm",
 	}, name)
+}
+
+// wrappers are the functions that make an error with a text that they are given, and where.
+func wrappers(files []*ast.File) map[string]int {
+	found := map[string]int{}
+	for _, file := range files {
+		for _, declared := range file.Decls {
+			function, ok := declared.(*ast.FuncDecl)
+			if !ok || function.Recv != nil {
+				continue
+			}
+			var parameters []string
+			for _, field := range function.Type.Params.List {
+				for _, name := range field.Names {
+					parameters = append(parameters, name.Name)
+				}
+			}
+			ast.Inspect(function, func(node ast.Node) bool {
+				pair, ok := node.(*ast.KeyValueExpr)
+				if !ok || printed(pair.Key) != "Text" && printed(pair.Key) != "text" {
+					return true
+				}
+				if i := slices.Index(parameters, printed(pair.Value)); i >= 0 {
+					found[function.Name.Name] = i
+				}
+				return true
+			})
+		}
+	}
+	return found
 }
 
 func receiver(method *ast.FuncDecl) string {

@@ -155,13 +155,14 @@ func anchor(heading string) string {
 func Tests(root string) (map[string]bool, error) {
 	declaration := regexp.MustCompile(`(?m)^func ((?:Test|Fuzz|Benchmark)\w+)\(`)
 	found := map[string]bool{}
-	err := filepath.WalkDir(root, func(path string, _ fs.DirEntry, err error) error {
+	tree := os.DirFS(root)
+	err := fs.WalkDir(tree, ".", func(path string, _ fs.DirEntry, err error) error {
 		if err != nil || !strings.HasSuffix(path, "_test.go") {
 			return err
 		}
-		source, err := os.ReadFile(path)
-		for _, match := range declaration.FindAllStringSubmatch(string(source), -1) {
-			found[match[1]] = true
+		source, err := fs.ReadFile(tree, path)
+		for _, match := range declaration.FindAllSubmatch(source, -1) {
+			found[string(match[1])] = true
 		}
 		return err
 	})

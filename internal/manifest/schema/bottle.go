@@ -19,15 +19,15 @@ func bottle() Table {
 				Example: `{ TZ = "UTC", ORG = "${ORG}" }`, Mistake: `{ TZ = 1 }`,
 			},
 			{
-				Name: "resources", Kind: inner("table", "resources"), Default: "by template", Meaning: "size of the VM",
+				Name: "resources", Kind: inner("resources"), Default: "by template", Meaning: "size of the VM",
 				Example: `{ memory = "2GiB" }`, Mistake: `"2GiB"`,
 			},
 			{
-				Name: "egress", Kind: inner("table", "egress"), Default: "no routes", Meaning: "the hosts that may be reached",
+				Name: "egress", Kind: inner("egress"), Default: "no routes", Meaning: "the hosts that may be reached",
 				Example: `{ routes = [{ host = "api.example.com" }] }`, Mistake: `["api.example.com"]`,
 			},
 			{
-				Name: "git", Kind: inner("table", "git"), Meaning: "repositories behind the git gate, and the author of commits",
+				Name: "git", Kind: inner("git"), Meaning: "repositories behind the git gate, and the author of commits",
 				Example: `{ user = { name = "Agent", email = "agent@example.com" } }`, Mistake: `{ name = "Agent" }`,
 			},
 			{
@@ -85,7 +85,7 @@ func egress() Table {
 	return Table{
 		Title: "[bottles.NAME.egress]", Name: "egress", Head: "[bottles.dev.egress]",
 		Keys: []Key{{
-			Name: "routes", Kind: tables("list of tables", "route"), Default: "`[]`", Meaning: "what may be reached; nothing else can be",
+			Name: "routes", Kind: tables("route"), Default: "`[]`", Meaning: "what may be reached; nothing else can be",
 			Example: `[{ host = "api.example.com" }]`, Mistake: `["api.example.com"]`,
 		}},
 	}

@@ -12,12 +12,12 @@ func git() Table {
 		Title: "[bottles.NAME.git]", Name: "git", Head: "[bottles.dev.git]",
 		Keys: []Key{
 			{
-				Name: "remotes", Kind: tables("list of tables", "remote"), Default: "`[]`", Meaning: "the repositories, one table each",
+				Name: "remotes", Kind: tables("remote"), Default: "`[]`", Meaning: "the repositories, one table each",
 				Example: `[{ name = "app", upstream = "ssh://git@app.bottle.test/app.git", identity_file = "key", known_host_key = ` + echoKey + ` }]`,
 				Mistake: `{ name = "app" }`,
 			},
 			{
-				Name: "user", Kind: inner("table", "gitUser"), Meaning: "the author of the agent's commits",
+				Name: "user", Kind: inner("gitUser"), Meaning: "the author of the agent's commits",
 				Example: `{ name = "Agent", email = "agent@example.com" }`, Mistake: `"Agent <agent@example.com>"`,
 			},
 		},
@@ -49,7 +49,7 @@ func remote() Table {
 		},
 	}
 	keys = append(append(keys, privateKeys("upstream")...), Key{
-		Name: "push", Kind: inner("table", "push"), Meaning: "what may be pushed; see [push](#push)",
+		Name: "push", Kind: inner("push"), Meaning: "what may be pushed; see [push](#push)",
 		Example: `{ branches = ["bottle/*"], approve = true }`, Mistake: `["bottle/*"]`,
 	})
 	for i, key := range keys {

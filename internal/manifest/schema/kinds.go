@@ -74,11 +74,11 @@ func number(words string, low, top float64) Kind {
 }
 
 // inner is a table of its own.
-func inner(words, definition string) Kind { return Kind{words, reference(definition)} }
+func inner(definition string) Kind { return Kind{"table", reference(definition)} }
 
 // tables is a list of tables.
-func tables(words, definition string) Kind {
-	return Kind{words, &jsonschema.Schema{Type: "array", Items: reference(definition)}}
+func tables(definition string) Kind {
+	return Kind{"list of tables", &jsonschema.Schema{Type: "array", Items: reference(definition)}}
 }
 
 func hosts() Kind {

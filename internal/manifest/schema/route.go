@@ -36,7 +36,7 @@ func route() Table {
 			Example: `["/v1/"]`, Mistake: `["v1/*"]`,
 		},
 		{
-			Name: "auth", Kind: inner("table", "auth"), Meaning: "the credential, which egress adds; see [auth](#auth)",
+			Name: "auth", Kind: inner("auth"), Meaning: "the credential, which egress adds; see [auth](#auth)",
 			Example: `{ header = "x-api-key", token = "env:API_TOKEN" }`, With: "methods = [\"GET\"]\npaths = [\"/v1/\"]", Mistake: `{}`,
 		},
 	}

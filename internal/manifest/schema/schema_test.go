@@ -210,7 +210,7 @@ func compile(t *testing.T) func(string) error {
 	return func(manifest string) error {
 		values := map[string]any{}
 		if _, err := toml.Decode(manifest, &values); err != nil {
-			return nil // not a question for the schema
+			return err
 		}
 		text, err := json.Marshal(values)
 		if err != nil {
