@@ -1,4 +1,4 @@
-//go:build integration
+//go:build integration && linux
 
 package escape
 
@@ -10,7 +10,6 @@ import (
 
 	"github.com/moby/moby/client"
 
-	"bottle.internal/internal/guest/probe"
 	"bottle.internal/pkg/bundle"
 )
 
@@ -19,9 +18,7 @@ const gitGate = "127.0.0.1:9420"
 // gitTricks tries to get something else than a clean branch to the upstream. More of them,
 // and what is in objects, are in tests/chain and internal/gitgate.
 func gitTricks(t *testing.T, s *scene) {
-	ask := func(path string) attack {
-		return attack{Probe: probe.Probe{Kind: "say", Target: gitGate}, Say: []string{"GET " + path + " HTTP/1.1\r\nHost: " + gitGate + "\r\nConnection: close\r\n\r\n"}}
-	}
+	ask := func(path string) attack { return askAt(gitGate, path) }
 	const refs = "/info/refs?service=git-upload-pack"
 	above := func() (string, error) { return "the repository itself answers, above", nil }
 	list := []attempt{{name: "git: the repository", attack: ask("/app.git" + refs), reaches: true}}
