@@ -112,7 +112,7 @@ func (s *scene) withDead(t *testing.T, dead, stays []string) {
 	}
 	table.add(t, row{
 		probe: "killed: " + strings.Join(dead, ", "), control: strings.Join(all, ", ") + " answer before and after", expected: expected,
-		observed: fmt.Sprintf("%s; %d came; back after %v", tell(said), came, time.Since(begin).Round(100*time.Millisecond)),
+		observed: fmt.Sprintf("%d came, open: %s; all are back after %v; %s", came, orNone(open), time.Since(begin).Round(100*time.Millisecond), tell(said)),
 	}, problem)
 }
 
@@ -128,6 +128,13 @@ func (s *scene) allOpen(t *testing.T, when string) []string {
 			t.Fatalf("%s: %s", when, tell(said))
 		}
 	}
+}
+
+func orNone(list []string) string {
+	if len(list) == 0 {
+		return "none"
+	}
+	return strings.Join(list, ", ")
 }
 
 func tell(said []probe.Observation) string {
@@ -162,7 +169,7 @@ func (s *scene) withoutBundle(t *testing.T) {
 	s.allOpen(t, "after the bundle was killed")
 	table.add(t, row{
 		probe: "frozen, then killed: the whole bundle", control: "all answer before and after", expected: "nothing leaves",
-		observed: fmt.Sprintf("%s; %d came; back after %v", tell(said), came, time.Since(begin).Round(100*time.Millisecond)),
+		observed: fmt.Sprintf("%d came; all are back after %v; %s", came, time.Since(begin).Round(100*time.Millisecond), tell(said)),
 	}, problem)
 }
 
