@@ -53,6 +53,7 @@ func TestEscape(t *testing.T) {
 		{"killed", killed},
 		{"bombs", bombs},
 		{"channel", channel},
+		{"canary", canaries},
 	} {
 		t.Run(part.name, func(t *testing.T) {
 			begin := time.Now()
