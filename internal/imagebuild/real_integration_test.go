@@ -117,6 +117,11 @@ func checkBase(t *testing.T, result built) {
 			t.Errorf("%s is missing", name)
 		}
 	}
+	for _, name := range []string{"/etc/resolv.conf", "/etc/hostname"} {
+		if got[name] != "" {
+			t.Errorf("%s is this host's own: %s", name, got[name])
+		}
+	}
 	for name, line := range got {
 		if strings.HasPrefix(line, string(rune(tar.TypeBlock))) || strings.HasPrefix(line, string(rune(tar.TypeChar))) {
 			t.Errorf("%s is a device: %s", name, line)

@@ -5,5 +5,6 @@
 // result is one table, on stdout and in the file that BOTTLE_ESCAPE_TABLE names.
 //
 // BOTTLE_SMOLVM and PIPELOCK_BIN pick what is under test, as for bottle itself; the table is
-// the same. Its tests are under the build tag integration.
+// the same. Its tests are under the build tag integration, and for Linux: the controls reach the
+// engine's networks from the host.
 package escape

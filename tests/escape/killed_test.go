@@ -1,4 +1,4 @@
-//go:build integration
+//go:build integration && linux
 
 package escape
 
@@ -21,7 +21,7 @@ import (
 // back is how soon everything has to work again after a death.
 const back = 20 * time.Second
 
-// ways are the three that a guest has, each through other daemons.
+// ways are the four that a guest has, each through other daemons.
 func ways() []attempt {
 	get := func(host, path string) attack {
 		return attack{
@@ -32,8 +32,14 @@ func ways() []attempt {
 	return []attempt{
 		{name: "plain", attack: get("up.bottle.test", "/bytes/1")},
 		{name: "routed", attack: get("api.bottle.test", "/v1/killed")},
-		{name: "git", attack: attack{Probe: probe.Probe{Kind: "say", Target: gitGate}, Say: []string{"GET /app.git/info/refs?service=git-upload-pack HTTP/1.1\r\nHost: " + gitGate + "\r\nConnection: close\r\n\r\n"}}},
+		{name: "git", attack: askAt(gitGate, "/app.git/info/refs?service=git-upload-pack")},
+		{name: "ask", attack: askAt("127.0.0.1:9100", "/health")},
 	}
+}
+
+// askAt is a GET at a daemon's own port in the guest.
+func askAt(at, path string) attack {
+	return attack{Probe: probe.Probe{Kind: "say", Target: at}, Say: []string{"GET " + path + " HTTP/1.1\r\nHost: " + at + "\r\nConnection: close\r\n\r\n"}}
 }
 
 // open lists the ways that answer at the moment.
@@ -62,10 +68,11 @@ func killed(t *testing.T, s *scene) {
 		stays []string // the ways that do not need it
 	}{
 		{[]string{daemons.Gate}, nil},
-		{[]string{daemons.Firewall}, []string{"git"}},
-		{[]string{daemons.Egress}, []string{"plain", "git"}},
-		{[]string{daemons.GitGate}, []string{"plain", "routed"}},
-		{[]string{daemons.Gate, daemons.Firewall, daemons.Egress, daemons.GitGate}, nil},
+		{[]string{daemons.Firewall}, []string{"git", "ask"}},
+		{[]string{daemons.Egress}, []string{"plain", "git", "ask"}},
+		{[]string{daemons.GitGate}, []string{"plain", "routed", "ask"}},
+		{[]string{daemons.Supervise}, []string{"plain", "routed", "git"}},
+		{[]string{daemons.Gate, daemons.Firewall, daemons.Egress, daemons.GitGate, daemons.Supervise}, nil},
 	} {
 		s.withDead(t, c.dead, c.stays)
 	}
@@ -101,11 +108,11 @@ func (s *scene) withDead(t *testing.T, dead, stays []string) {
 	s.allOpen(t, "after "+strings.Join(dead, ", ")+" was killed")
 	expected := "nothing leaves"
 	if len(stays) > 0 {
-		expected = "only " + strings.Join(stays, " and ")
+		expected = "only " + strings.Join(stays, ", ")
 	}
 	table.add(t, row{
 		probe: "killed: " + strings.Join(dead, ", "), control: strings.Join(all, ", ") + " answer before and after", expected: expected,
-		observed: fmt.Sprintf("%s; %d came; back after %v", tell(said), came, time.Since(begin).Round(100*time.Millisecond)),
+		observed: fmt.Sprintf("%d came, open: %s; all are back after %v; %s", came, orNone(open), time.Since(begin).Round(100*time.Millisecond), tell(said)),
 	}, problem)
 }
 
@@ -121,6 +128,13 @@ func (s *scene) allOpen(t *testing.T, when string) []string {
 			t.Fatalf("%s: %s", when, tell(said))
 		}
 	}
+}
+
+func orNone(list []string) string {
+	if len(list) == 0 {
+		return "none"
+	}
+	return strings.Join(list, ", ")
 }
 
 func tell(said []probe.Observation) string {
@@ -155,7 +169,7 @@ func (s *scene) withoutBundle(t *testing.T) {
 	s.allOpen(t, "after the bundle was killed")
 	table.add(t, row{
 		probe: "frozen, then killed: the whole bundle", control: "all answer before and after", expected: "nothing leaves",
-		observed: fmt.Sprintf("%s; %d came; back after %v", tell(said), came, time.Since(begin).Round(100*time.Millisecond)),
+		observed: fmt.Sprintf("%d came; all are back after %v; %s", came, time.Since(begin).Round(100*time.Millisecond), tell(said)),
 	}, problem)
 }
 

@@ -1,4 +1,4 @@
-//go:build integration
+//go:build integration && linux
 
 package escape
 
@@ -53,6 +53,7 @@ func TestEscape(t *testing.T) {
 		{"killed", killed},
 		{"bombs", bombs},
 		{"channel", channel},
+		{"canary", canaries},
 	} {
 		t.Run(part.name, func(t *testing.T) {
 			begin := time.Now()

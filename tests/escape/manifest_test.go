@@ -1,4 +1,4 @@
-//go:build integration
+//go:build integration && linux
 
 package escape
 
@@ -12,6 +12,7 @@ const (
 const manifest = `
 [bottles.main]
 echo = ["echo.bottle.test", "api.bottle.test", "open.bottle.test", "git.bottle.test", "unlisted.bottle.test"]
+supervise = true
 resources = { memory = "512MiB", cpus = 2 }
 
 [[bottles.main.egress.routes]]

@@ -1,4 +1,4 @@
-//go:build integration
+//go:build integration && linux
 
 package escape
 
@@ -17,7 +17,8 @@ import (
 )
 
 // place is an address that no guest may reach, with a network that holds it. The networks
-// exist on this machine alone, so nothing is sent anywhere.
+// exist on this machine alone, so nothing is sent anywhere; while they do, what this host
+// itself asks of these addresses ends there too.
 type place struct{ what, subnet, gateway, address string }
 
 // places are what the receipt calls foreign: documentation (RFC 5737, RFC 3849), the gateway
