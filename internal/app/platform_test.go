@@ -34,7 +34,8 @@ func TestEngineSockets(t *testing.T) {
 		},
 		{"Linux", "linux", "/home/me", nil, []string{"/home/me/.docker/desktop/docker.sock", "/home/me/.colima/default/docker.sock"}},
 		{
-			"a rootless engine", "linux", "/home/me", map[string]string{"XDG_RUNTIME_DIR": "/run/user/1"},
+			"a rootless engine", "linux", "/home/me",
+			map[string]string{"XDG_RUNTIME_DIR": "/run/user/1"},
 			[]string{"/run/user/1/docker.sock", "/home/me/.docker/desktop/docker.sock", "/home/me/.colima/default/docker.sock"},
 		},
 	} {
