@@ -1,6 +1,9 @@
 // Package app is the composition root: it finds the directories, the tools and the
 // engine, wires the packages together, and has one method per thing that a person can
-// ask for. It prints nothing; internal/cli does.
+// ask for.
+//
+// Invariants: it prints nothing, internal/cli does; it decides nothing that a plan could
+// decide; what a method opened it closes, or hands to what it returns.
 package app
 
 import (

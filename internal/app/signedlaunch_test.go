@@ -74,9 +74,9 @@ func TestALaunchAsksForSignatures(t *testing.T) {
 		t.Fatalf("the sidecars are started by %T", deps.Sidecars)
 	}
 	_, err = deps.Artifact(t.Context())
-	refused(t, err, "the machine's image is not signed")
+	refusedBoot(t, err, "the machine's image is not signed")
 	_, err = starter.Image(t.Context())
-	refused(t, err, "the bundle's image is not signed")
+	refusedBoot(t, err, "the bundle's image is not signed")
 
 	w.sign(t)
 	if artifact, err := deps.Artifact(t.Context()); err != nil || artifact.SHA256 == "" {

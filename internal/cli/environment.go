@@ -22,6 +22,7 @@ func environment() []variable {
 		{"PIPELOCK_SHA256", "the digest that this program must have; nothing else vouches for it"},
 		{"EGRESS_UPSTREAM_PROXY", "an http:// proxy through which egress reaches the hosts"},
 		{"SMOLVM_LITE_KERNEL", "the directory with the kernel that smolvm-lite boots"},
+		{"SOURCE_DATE_EPOCH", "the time of an SBOM, in seconds since 1970, instead of the image's or the commit's"},
 		{"DOCKER_HOST", "the Docker Engine; without it, that of the Docker context, then the usual sockets"},
 		{"DOCKER_CONTEXT", "the Docker context"},
 		{"DOCKER_CONFIG", "the directory with the Docker contexts, instead of ~/.docker"},

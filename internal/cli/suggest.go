@@ -3,25 +3,20 @@ package cli
 import (
 	"fmt"
 
-	"github.com/agnivade/levenshtein"
-
 	"bottle.internal/internal/event"
+	"bottle.internal/internal/nearest"
 )
-
-// maxTypos is how far a word may be from the command that was meant.
-const maxTypos = 2
 
 // noCommand says that there is no such command, and what may have been meant.
 func noCommand(word string) error {
 	problem := &usageError{text: fmt.Sprintf("there is no command %q", event.SafeText(word)), hints: []string{"bottle help"}}
-	best, distance := otherWord(word), maxTypos+1
-	if best != "" {
-		distance = 0
-	}
-	for _, c := range commands() {
-		if d := levenshtein.ComputeDistance(word, c.name); d < distance && d < len(c.name)-1 {
-			best, distance = c.name, d
+	best := otherWord(word)
+	if best == "" {
+		var names []string
+		for _, c := range commands() {
+			names = append(names, c.name)
 		}
+		best = nearest.Of(word, names)
 	}
 	if best != "" {
 		problem.text += fmt.Sprintf(": did you mean %s?", best)

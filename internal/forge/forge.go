@@ -1,5 +1,6 @@
 // Package forge knows the hosts that take HTTPS requests which change a repository: a way
-// around the git gate, for the manifest and for an approval alike.
+// around the git gate, for the manifest and for an approval alike. It is a guess by names, and
+// guesses on the safe side: who means such a host says so in the manifest.
 package forge
 
 import (

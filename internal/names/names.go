@@ -1,5 +1,6 @@
 // Package names holds the one rule for everything that becomes a path, a label or
-// a resource name: agents, bottles, remotes, skills, and the identity of a bottle.
+// a resource name: agents, bottles, remotes, skills, and the identity of a bottle. A name that
+// passed is safe as a file name, a DNS label and an argument, and cannot be taken for a flag.
 package names
 
 import (

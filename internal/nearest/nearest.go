@@ -1,4 +1,5 @@
-// Package nearest guesses what a misspelt word was meant to be.
+// Package nearest guesses what a misspelt word was meant to be. It rather says nothing than
+// something far-fetched: two slips at most, in no more than half of the word.
 package nearest
 
 // Of returns the known word that a misspelt one most likely means, or "".

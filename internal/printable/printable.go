@@ -1,4 +1,7 @@
 // Package printable makes text from outside safe to show.
+//
+// What it returns is one line of printable ASCII, bounded, and says of every other byte which
+// it was.
 package printable
 
 import (
