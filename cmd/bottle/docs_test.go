@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -44,7 +45,23 @@ func TestDocs(t *testing.T) {
 			t.Errorf("%s has commands, and %s does not run them: %v", page.Name, script, err)
 		}
 	}
+	leavesAlone(t, filepath.Join(root, "bottle.lock"))
 	testscript.Run(t, sandbox(t, "testdata/docs"))
+}
+
+// leavesAlone fails when the test ends with another content of a file of the checkout, which
+// the commands have as $BOTTLE_SOURCE.
+func leavesAlone(t *testing.T, path string) {
+	t.Helper()
+	before, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if after, err := os.ReadFile(path); err != nil || !bytes.Equal(after, before) {
+			t.Errorf("a command of the docs has changed %s: %v", path, err)
+		}
+	})
 }
 
 // What does not run here runs elsewhere: the tests that the scripts name are there.

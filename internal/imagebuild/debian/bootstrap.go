@@ -39,7 +39,7 @@ func slim() []string {
 // Key names the base by everything that decides about its bytes.
 func (r Resolved) Key() string {
 	hash := sha256.New()
-	fmt.Fprintf(hash, "debian base 1\n%s\n%s\n%s\n%s\n", r.Suite, r.Arch, r.Tool, sourceDate)
+	fmt.Fprintf(hash, "debian base 2\n%s\n%s\n%s\n%s\n", r.Suite, r.Arch, r.Tool, sourceDate)
 	fmt.Fprintf(hash, "%s\n%s\n%s\n%s", strings.Join(slim(), "\n"), strings.Join(r.Include, ","), strings.Join(r.Versions, "\n"), r.Sources)
 	return hex.EncodeToString(hash.Sum(nil))
 }
