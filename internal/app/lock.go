@@ -17,12 +17,19 @@ import (
 
 func (a *App) lockPath() string { return filepath.Join(a.source, lockfile.Name) }
 
-// readLock reads the checkout's bottle.lock. Without one nothing is pinned.
+// readLock reads the checkout's bottle.lock, or the one that this release was made with.
+// Without one nothing is pinned.
 func (a *App) readLock() (lockfile.File, error) {
-	if a.source == "" {
+	var text []byte
+	var err error
+	switch {
+	case a.source != "":
+		text, err = os.ReadFile(a.lockPath())
+	case a.config.Prebuilt != nil:
+		text, err = fs.ReadFile(a.config.Prebuilt, lockfile.Name)
+	default:
 		return lockfile.File{}, nil
 	}
-	text, err := os.ReadFile(a.lockPath())
 	if errors.Is(err, fs.ErrNotExist) {
 		return lockfile.File{}, nil
 	}

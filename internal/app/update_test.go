@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
@@ -223,5 +224,23 @@ func TestDifferenceOfBases(t *testing.T) {
 	now := lockfile.Base{Packages: []string{"a=2", "b=2", "c=2", "d=2", "f=1"}}
 	if got, want := difference(was, now), "a 1 -> 2, b 1 -> 2, c 1 -> 2, d 1 -> 2, and 2 more"; got != want {
 		t.Errorf("difference() = %q, want %q", got, want)
+	}
+}
+
+// A released bottle has no checkout; its tools are those that it was released with.
+func TestAReleaseHasItsLock(t *testing.T) {
+	text, err := os.ReadFile("../../bottle.lock")
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := newApp(t)
+	a.source = ""
+	if lock, err := a.readLock(); err != nil || len(lock.Npm) != 0 {
+		t.Errorf("without a release: %+v, %v", lock.Npm, err)
+	}
+	a.config.Prebuilt = fstest.MapFS{"bottle.lock": {Data: text}}
+	lock, err := a.readLock()
+	if err != nil || len(lock.Npm) == 0 || lock.Npm[0].Integrity == "" {
+		t.Errorf("%+v, %v", lock.Npm, err)
 	}
 }

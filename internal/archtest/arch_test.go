@@ -105,7 +105,7 @@ func mayImport() map[string][]string {
 		"internal/initd":     {"internal/control", "internal/execx", "internal/ownsock"},
 		"internal/fuzzing":   {"internal/execx"},
 		"internal/sbom":      {},
-		"internal/prebuilt":  {"internal/gobuild"},
+		"internal/prebuilt":  {"internal/gobuild", "internal/lockfile"},
 
 		// the same bottle in a cluster
 		"internal/cluster":           {"internal/control", "internal/daemons", "internal/link"},

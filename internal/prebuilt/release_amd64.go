@@ -7,10 +7,10 @@ import (
 	"io/fs"
 )
 
-//go:embed programs/amd64/*.gz
+//go:embed programs/amd64/*.gz programs/amd64/bottle.lock
 var embeddedFS embed.FS
 
-// Programs holds our programs for linux/amd64, each as NAME.gz.
+// Programs holds our programs for linux/amd64, each as NAME.gz, and bottle.lock.
 func Programs() fs.FS {
 	sub, err := fs.Sub(embeddedFS, "programs/amd64")
 	if err != nil {

@@ -7,10 +7,10 @@ import (
 	"io/fs"
 )
 
-//go:embed programs/arm64/*.gz
+//go:embed programs/arm64/*.gz programs/arm64/bottle.lock
 var embeddedFS embed.FS
 
-// Programs holds our programs for linux/arm64, each as NAME.gz.
+// Programs holds our programs for linux/arm64, each as NAME.gz, and bottle.lock.
 func Programs() fs.FS {
 	sub, err := fs.Sub(embeddedFS, "programs/arm64")
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 
 	"bottle.internal/internal/gobuild"
+	"bottle.internal/internal/lockfile"
 )
 
 func main() {
@@ -31,6 +32,10 @@ func run(ctx context.Context, dir string) error {
 	if err := os.RemoveAll(filepath.Join(root, dir)); err != nil {
 		return err
 	}
+	lock, err := os.ReadFile(filepath.Join(root, lockfile.Name))
+	if err != nil {
+		return err
+	}
 	builder := &gobuild.Builder{Root: root, CacheDir: filepath.Join(root, "bin", "release", "cache"), Env: os.Environ()}
 	for _, arch := range []string{"amd64", "arm64"} {
 		for _, pkg := range []string{"./images/agent/guest", "./images/bundle", "./cmd/smolvm-lite", "./cmd/lite-init"} {
@@ -41,6 +46,9 @@ func run(ctx context.Context, dir string) error {
 			if err := pack(program.Path, filepath.Join(root, dir, arch, path.Base(pkg)+".gz")); err != nil {
 				return err
 			}
+		}
+		if err := os.WriteFile(filepath.Join(root, dir, arch, lockfile.Name), lock, 0o644); err != nil {
+			return err
 		}
 	}
 	return nil
