@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"strings"
@@ -47,7 +48,7 @@ func (m *markdown) missing(n int, what string) {
 // image or HTML.
 func Markdown(w io.Writer, r Report) error {
 	var m markdown
-	m.line("# Report of %s\n", quote(r.Name))
+	m.line("# Report of %s\n", cmp.Or(quote(r.Name), "`no name`"))
 	m.line("%s\n", headline(r))
 	m.chain(r.Chain)
 	m.alarms(r)
