@@ -134,6 +134,9 @@ func page(ts *testscript.TestScript, neg bool, args []string) {
 				continue
 			case "dry":
 				text = command.With("--dry-run", "bottle", "start")
+				if text == command.Text {
+					ts.Fatalf("%s:%d: %s: it has no dry run", name, command.Line, text)
+				}
 			case "as":
 				text = one.text
 			}
