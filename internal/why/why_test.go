@@ -67,7 +67,7 @@ func planOf(t *testing.T, text string) plan.Plan {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := plan.Resolve(set, plan.Request{Agent: "dev", Identity: names.Identity("dev-x7k2p"), Asks: true},
+	p, err := plan.Resolve(set, plan.Request{Agent: "dev", Identity: names.Identity("dev-00000"), Asks: true},
 		plan.Facts{Unseen: true, FirewallEngine: "builtin", TTY: true})
 	if err != nil {
 		t.Fatal(err)
@@ -203,11 +203,11 @@ func TestAskGit(t *testing.T) {
 	f := facts(planOf(t, routes))
 	for _, test := range []struct{ remote, branch, want string }{
 		{"app", "", "true "},
-		{"app", "bottle/dev-x7k2p/topic", "true "},
+		{"app", "bottle/dev-00000/topic", "true "},
 		{"ssh://git@github.com/me/app.git", "", "true "},
 		{"ssh://git@github.com:22/me/app.git", "", "true "},
 		{"git@github.com:me/app.git", "", "true "},
-		{"app", "main", "false branch only branches bottle/dev-x7k2p/* may be pushed"},
+		{"app", "main", "false branch only branches bottle/dev-00000/* may be pushed"},
 		{"app", "refs/tags/v1", "false branch tags are not allowed"},
 		{"app", "a..b", "false ref-name its name has characters that are not allowed"},
 		{"ssh://git@github.com/me/other.git", "", "false remote no remote ssh://git@github.com/me/other.git; remotes: app; nothing else leads to a git server over ssh"},
