@@ -51,7 +51,7 @@ func TestRealEngineLoads(t *testing.T) {
 	}
 	second, err := b.store().EnsureLoaded(t.Context(), engine, image)
 	must(t, err)
-	if want := (imagepack.Loaded{Ref: first.Ref, ID: first.ID, Cached: true}); second != want {
+	if want := (imagepack.Loaded{Ref: first.Ref, ID: first.ID, Config: first.Config, Cached: true}); second != want {
 		t.Errorf("second = %+v, want %+v", second, want)
 	}
 	// Without its tag the image is found by its id, and nothing is sent.

@@ -30,6 +30,7 @@ import (
 	"bottle.internal/internal/guest"
 	"bottle.internal/internal/imagebuild"
 	"bottle.internal/internal/imagebuild/npm"
+	"bottle.internal/internal/lockfile"
 	"bottle.internal/internal/manifest"
 	"bottle.internal/internal/names"
 	"bottle.internal/internal/plan"
@@ -111,6 +112,19 @@ func claude(t *testing.T) string {
 	for _, tool := range recipe.Npm {
 		if tool.Tool == "claude" {
 			ball = tool.ByCPU[runtime.GOARCH]
+		}
+	}
+	text, err := os.ReadFile("../../" + lockfile.Name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lock, err := lockfile.Parse(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, pin := range lock.Npm {
+		if pin.Tool == "claude" && pin.Platform == "linux/"+runtime.GOARCH {
+			ball.Version, ball.Integrity = pin.Version, pin.Integrity
 		}
 	}
 	home, err := os.UserHomeDir()

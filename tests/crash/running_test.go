@@ -267,11 +267,19 @@ func TestFullDisk(t *testing.T) {
 	}
 	w := newWorld(t, true)
 	home := filepath.Dir(w.StateDir())
-	if err := syscall.Mount("tmpfs", home, "tmpfs", 0, "size=1m,mode=0700"); err != nil {
+	// A start wants more than what fills in a moment: the disk shrinks before it is filled.
+	if err := syscall.Mount("tmpfs", home, "tmpfs", 0, "size=3g,mode=0700"); err != nil {
 		rig.Need(t, "root", err)
+	}
+	resize := func(size string) {
+		t.Helper()
+		if err := syscall.Mount("", home, "", syscall.MS_REMOUNT, "size="+size); err != nil {
+			t.Fatal(err)
+		}
 	}
 	t.Cleanup(func() { _ = syscall.Unmount(home, syscall.MNT_DETACH) })
 	fill := func() {
+		resize("1m")
 		file, err := os.Create(filepath.Join(home, "full"))
 		if err == nil {
 			_, err = io.Copy(file, zeros{})
@@ -284,7 +292,7 @@ func TestFullDisk(t *testing.T) {
 	o := w.start(t, nil, "start", "cr-slow", "--yes")
 	fill()
 	result, err := w.Run(t.Context(), "start", "cr-good", "--yes")
-	if err != nil || result.Code != 1 || !strings.Contains(result.Stderr, "no space left on device") {
+	if err != nil || result.Code != 1 || !strings.Contains(result.Stderr, "only 0 MiB are free for the state in "+w.StateDir()) {
 		t.Errorf("start on a full disk: %v, %s", err, result)
 	}
 	w.run(t, "stop", "--all")
@@ -297,6 +305,7 @@ func TestFullDisk(t *testing.T) {
 	if err := os.Remove(filepath.Join(home, "full")); err != nil {
 		t.Fatal(err)
 	}
+	resize("3g")
 	w.crash(t, "the phase running #1", "start", "cr-good", "--yes")
 	fill()
 	w.run(t, "cleanup", "--yes")
