@@ -9,6 +9,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -103,7 +104,7 @@ func read(ctx context.Context, to io.Writer, from io.Reader, progress func(int))
 			progress(n)
 		}
 		switch {
-		case err == io.EOF: //nolint:errorlint // as io.Reader has it
+		case errors.Is(err, io.EOF):
 			return nil
 		case err != nil:
 			return err

@@ -47,7 +47,7 @@ func run(ctx context.Context, dir string) error {
 				return err
 			}
 		}
-		if err := os.WriteFile(filepath.Join(root, dir, arch, lockfile.Name), lock, 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(root, dir, arch, lockfile.Name), lock, 0o644); err != nil { //nolint:gosec // below the checkout, where FindRoot found it
 			return err
 		}
 	}
