@@ -25,6 +25,7 @@ import (
 	"bottle.internal/internal/control"
 	"bottle.internal/internal/link"
 	"bottle.internal/pkg/bundle"
+	"bottle.internal/tests/need"
 )
 
 func TestRealBundle(t *testing.T) {
@@ -158,7 +159,7 @@ func testInspect(t *testing.T, l *live) {
 	pid := result.Container.State.Pid
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
-		t.Skipf("the engine's processes are not on this host: %v", err)
+		need.Need(t, "root", fmt.Errorf("the engine's processes are not on this host: %w", err))
 	}
 	// 0xe0 is KILL, SETGID and SETUID.
 	for _, line := range []string{"Uid:\t0\t0\t0\t0\n", "CapEff:\t00000000000000e0\n", "CapBnd:\t00000000000000e0\n", "NoNewPrivs:\t1\n"} {
@@ -214,7 +215,7 @@ func testKilledDaemon(t *testing.T, l *live) {
 	}
 	begin := time.Now()
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
-		t.Skipf("the engine's processes are not on this host: %v", err)
+		need.Need(t, "root", fmt.Errorf("the engine's processes are not on this host: %w", err))
 	}
 	if e := l.event(control.Died); e.Detail != "killed by signal killed" {
 		t.Errorf("event %+v", e)

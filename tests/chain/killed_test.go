@@ -3,6 +3,7 @@
 package chain
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"sync"
@@ -15,6 +16,7 @@ import (
 
 	"bottle.internal/internal/daemons"
 	"bottle.internal/tests/integration/rig"
+	"bottle.internal/tests/need"
 )
 
 // back is how soon a daemon has to serve again: 2 s on an idle machine.
@@ -94,7 +96,7 @@ func (a *asker) stop() { close(a.quit); a.done.Wait() }
 func TestKilledDaemon(t *testing.T) {
 	b := start(t)
 	if err := syscall.Kill(b.processes(t)["init"], 0); err != nil {
-		t.Skipf("the engine's processes are not on this host: %v", err)
+		need.Need(t, "root", fmt.Errorf("the engine's processes are not on this host: %w", err))
 	}
 	for _, d := range daemons.All() {
 		t.Run(d.Name, func(t *testing.T) { testKilled(t, b, d.Name) })

@@ -15,6 +15,7 @@ import (
 	"bottle.internal/internal/daemons"
 	"bottle.internal/pkg/bundle"
 	"bottle.internal/tests/integration/rig"
+	"bottle.internal/tests/need"
 )
 
 // change is a line of `probe watch`.
@@ -101,7 +102,7 @@ func (l *live) killFirewall(t *testing.T) {
 		t.Fatalf("no firewall among %v", pids)
 	}
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
-		t.Skipf("the engine's processes are not on this host: %v", err)
+		need.Need(t, "root", fmt.Errorf("the engine's processes are not on this host: %w", err))
 	}
 }
 
