@@ -188,8 +188,8 @@ func TestArchiveFallback(t *testing.T) {
 	}
 }
 
+// Not parallel: a process that another test forks holds the listener until its exec.
 func TestRegistryIsUpOnlyWhilePacking(t *testing.T) {
-	t.Parallel()
 	b := newBench(t)
 	addr := ""
 	b.packer.before = func(_ context.Context, ref string) error {

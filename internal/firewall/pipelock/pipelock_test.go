@@ -193,9 +193,8 @@ func TestRunRefuses(t *testing.T) {
 	}
 }
 
-// Its death in the middle is the end of the gate.
+// Its death in the middle is the end of the gate. Not parallel: a process that another test forks holds the listener until its exec.
 func TestDeathEndsTheGate(t *testing.T) {
-	t.Parallel()
 	// A pipelock that can be told to end: the fake behind a shell that waits for a file.
 	w := newWorld(t, self(t), firewall.Policy{})
 	script := filepath.Join(w.dir, "pipelock")
