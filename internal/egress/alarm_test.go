@@ -67,8 +67,8 @@ func TestCanariesInAnswers(t *testing.T) {
 				if e.Where != "answer" || *e.Blocked != test.blocked || e.Fingerprint != fake.Fingerprint(canary) || e.Host != test.host {
 					t.Errorf("%+v", e)
 				}
-				if strings.Contains(w.log.text(), canary) {
-					t.Errorf("it is in the log:\n%s", w.log.text())
+				if strings.Contains(w.log.String(), canary) {
+					t.Errorf("it is in the log:\n%s", w.log.String())
 				}
 			})
 		}
@@ -120,10 +120,10 @@ func TestCanaryBesideThePlaceholder(t *testing.T) {
 				if e := w.await("canary", nil); e.Where != test.where || !*e.Blocked || e.Fingerprint != fake.Fingerprint(canary) || e.Method != "GET" {
 					t.Errorf("%+v", e)
 				}
-				if strings.Contains(strings.ToLower(w.log.text()), canary) {
-					t.Errorf("it is in the log:\n%s", w.log.text())
+				if strings.Contains(strings.ToLower(w.log.String()), canary) {
+					t.Errorf("it is in the log:\n%s", w.log.String())
 				}
-				if w.dials() != 0 {
+				if len(w.net.Dialed()) != 0 {
 					t.Error("the upstream was dialed")
 				}
 			})
@@ -146,7 +146,7 @@ func TestAWarningHidesThePath(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 	w.await("close", nil)
-	if strings.Contains(w.log.text(), canary) {
-		t.Errorf("it is in the log:\n%s", w.log.text())
+	if strings.Contains(w.log.String(), canary) {
+		t.Errorf("it is in the log:\n%s", w.log.String())
 	}
 }

@@ -104,7 +104,7 @@ func TestCanaries(t *testing.T) {
 				if test.status == 200 && arrived.Load() != 1 {
 					t.Error("it did not arrive")
 				}
-				if mode == "small" && test.status != 200 && !test.sent.gzip && w.dials() != 0 {
+				if mode == "small" && test.status != 200 && !test.sent.gzip && len(w.net.Dialed()) != 0 {
 					t.Error("the upstream was dialed")
 				}
 				if test.event != "" {
@@ -113,7 +113,7 @@ func TestCanaries(t *testing.T) {
 						t.Errorf("%+v", e)
 					}
 				}
-				text := w.log.text()
+				text := w.log.String()
 				if strings.Contains(text, canary) || strings.Contains(text, placeholder) || strings.Contains(text, encoded) {
 					t.Errorf("the log holds what it is about:\n%s", text)
 				}
@@ -204,6 +204,6 @@ func TestBudgets(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 	if w.await("deny", nil).Rule != "budget" {
-		t.Error(w.log.text())
+		t.Error(w.log.String())
 	}
 }

@@ -69,7 +69,7 @@ func TestInjects(t *testing.T) {
 			t.Errorf("log: %+v", closed)
 		}
 		for _, secret := range []string{token, placeholder, "beta", "session"} {
-			if strings.Contains(w.log.text(), secret) {
+			if strings.Contains(w.log.String(), secret) {
 				t.Errorf("the log holds %q", secret)
 			}
 		}

@@ -16,6 +16,7 @@ import (
 
 	"bottle.internal/internal/egress"
 	"bottle.internal/internal/secret"
+	"bottle.internal/tests/fakenet"
 )
 
 // Addresses are judged before they are dialed, and a credential goes to nobody who is not
@@ -50,18 +51,16 @@ func TestReach(t *testing.T) {
 		{"api.test", "1.2.3.4 10.0.0.1", "", "address", "api.test:443 resolves to a refused address: 10.0.0.1 is private"},
 		{"some.test", "10.2.0.1", "", "address", "some.test:443 resolves to a refused address: 10.2.0.1 is private"},
 		{"private.test", "127.0.0.1", "", "address", "private.test:443 resolves to a refused address: 127.0.0.1 is loopback"},
-		{"api.test", " ", "", "resolve", "api.test:443 has no address: no such host"},
+		{"api.test", "", "", "resolve", "api.test:443 has no address: no such host"},
 		{"api.test", "1.2.3.4", "", "dial", "api.test:443 does not answer: connection refused"},
 		{"private.test", "10.0.0.1", "", "dial", "private.test:443 does not answer: connection refused"},
 		{"some.test", "10.1.0.1", "", "dial", "some.test:443 does not answer: connection refused"},
 		{"private.test", "10.0.0.1", server.Listener.Addr().String(), "tls", "private.test:443: its certificate is not accepted: x509: certificate is valid for api.test, not private.test"},
 		{"api.test", "1.2.3.4", listener.Addr().String(), "tls", "api.test:443 does not speak TLS"},
 	} {
-		w.place(test.host, test.to, test.answers)
-		for answer := range strings.FieldsSeq(test.answers) {
-			w.place(test.host, test.to, answer) // each address leads to the same place
+		if w.place(test.host, test.to, test.answers); test.answers == "" {
+			w.net.Name(test.host)
 		}
-		w.place(test.host, test.to, test.answers)
 		got := w.do(w.client(false), request(t, "GET", "https://"+test.host+"/", ""))
 		if got.status != 502 || got.reason != test.reason {
 			t.Errorf("%s at %s: %d %s", test.host, test.answers, got.status, got.reason)
@@ -81,7 +80,7 @@ func TestUpstreamAuthority(t *testing.T) {
 	w := newWorld(t, egress.Limits{}, bearer("api.test"))
 	w.upstream("api.test", func(_ http.ResponseWriter, r *http.Request) { t.Errorf("reached: %v", r.Header) })
 	r := bearer("api.test")
-	r.UpstreamCA = string(newAuthority(t).CertPEM())
+	r.UpstreamCA = string(fakenet.Authority(t).CertPEM())
 	if err := w.apply(r); err != nil {
 		t.Fatal(err)
 	}
@@ -124,11 +123,10 @@ func TestUpstreamSpeaksHTTP1(t *testing.T) {
 func TestUpstreamProxy(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, egress.Limits{})
-	w.upstream("api.test", func(rw http.ResponseWriter, r *http.Request) {
+	to := w.upstream("api.test", func(rw http.ResponseWriter, r *http.Request) {
 		fmt.Fprint(rw, r.Header.Get("Authorization") == "Bearer "+token)
-	})
-	to := w.hosts["1.2.3.4:443"]
-	w.names["api.test"] = "10.0.0.9" // is not asked for
+	}).Listener.Addr().String()
+	w.net.Name("api.test", "10.0.0.9") // is not asked for
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -166,8 +164,7 @@ func TestUpstreamProxy(t *testing.T) {
 	defer running.Wait()
 	defer listener.Close()
 	defer w.server.Close()
-	w.names["proxy.corp"] = "10.9.9.9"
-	w.hosts["10.9.9.9:3128"] = listener.Addr().String()
+	w.net.Place("proxy.corp", 3128, listener.Addr().String(), "10.9.9.9")
 	w.config.UpstreamProxy = "http://proxy.corp:3128"
 	if err := w.apply(bearer("api.test")); err != nil {
 		t.Fatal(err)
@@ -190,9 +187,7 @@ func TestUpstreamProxy(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 	// Loopback is no place for a proxy.
-	w.mu.Lock()
-	w.names["proxy.corp"] = "127.0.0.1"
-	w.mu.Unlock()
+	w.net.Name("proxy.corp", "127.0.0.1")
 	w.inputs[egress.ProxyAuthInput] = secret.New("you:secret")
 	if err := w.server.Apply(w.inputs); err != nil {
 		t.Fatal(err)

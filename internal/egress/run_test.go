@@ -41,7 +41,7 @@ func TestRun(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	done := make(chan error, 1)
-	go func() { done <- egress.RunWith(ctx, daemon, w.log, "127.0.0.1:0", settings()) }()
+	go func() { done <- egress.RunWith(ctx, daemon, &w.log, "127.0.0.1:0", settings()) }()
 	inputs := maps.Clone(w.inputs)
 	delete(inputs, egress.TokenInput(0))
 	if err := peer.Inputs(inputs); err != nil {
@@ -123,7 +123,7 @@ func TestRunEndsWithItsChannel(t *testing.T) {
 	w := newWorld(t, egress.Limits{}, bearer("api.test"))
 	daemon, peer := pipe(t)
 	done := make(chan error, 1)
-	go func() { done <- egress.RunWith(t.Context(), daemon, w.log, "127.0.0.1:0", settings()) }()
+	go func() { done <- egress.RunWith(t.Context(), daemon, &w.log, "127.0.0.1:0", settings()) }()
 	if err := peer.Inputs(w.inputs); err != nil {
 		t.Fatal(err)
 	}
@@ -152,7 +152,7 @@ func TestDenialsAreCounted(t *testing.T) {
 	}
 	w.server.Close()
 	denied, seen, suppressed := 0, 0, 0
-	for _, e := range w.entries() {
+	for _, e := range w.log.Entries(t) {
 		switch e.Event {
 		case "deny":
 			denied++

@@ -132,7 +132,7 @@ func TestMissingToken(t *testing.T) {
 		}
 	}
 	if w.await("fail", nil).Rule != "token" {
-		t.Error(w.log.text())
+		t.Error(w.log.String())
 	}
 }
 

@@ -139,7 +139,7 @@ func TestSmuggling(t *testing.T) {
 			mu.Lock()
 			defer mu.Unlock()
 			if !slices.Equal(got, test.want) || !slices.Equal(seen, test.seen) {
-				t.Errorf("answers %v, want %v\nupstream %s\nwant     %s\n%s", got, test.want, strings.Join(seen, " | "), strings.Join(test.seen, " | "), w.log.text())
+				t.Errorf("answers %v, want %v\nupstream %s\nwant     %s\n%s", got, test.want, strings.Join(seen, " | "), strings.Join(test.seen, " | "), w.log.String())
 			}
 		})
 	}

@@ -221,8 +221,8 @@ func TestRedirectsArePassedOn(t *testing.T) {
 		http.Redirect(rw, r, "https://evil.test/?t="+token, http.StatusFound)
 	})
 	got := w.do(w.client(false), request(t, "GET", "https://api.test/", ""))
-	if got.status != 302 || !strings.HasPrefix(got.header.Get("Location"), "https://evil.test/?t=[redacted]") || w.dials() != 1 {
-		t.Errorf("%d %v, %d dials", got.status, got.header, w.dials())
+	if got.status != 302 || !strings.HasPrefix(got.header.Get("Location"), "https://evil.test/?t=[redacted]") || len(w.net.Dialed()) != 1 {
+		t.Errorf("%d %v, %d dials", got.status, got.header, len(w.net.Dialed()))
 	}
 }
 

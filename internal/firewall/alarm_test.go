@@ -35,13 +35,13 @@ func planted(t *testing.T, handler http.HandlerFunc) *world {
 func (w *world) alarm(value string, want entry) {
 	w.t.Helper()
 	got := w.await("canary", nil)
-	if got.Rule != "canary" || !got.Blocked || got.Fingerprint != canary.Fingerprint(value) ||
+	if got.Rule != "canary" || !*got.Blocked || got.Fingerprint != canary.Fingerprint(value) ||
 		got.Where != want.Where || got.Host != want.Host || got.Method != want.Method || got.Path != "" {
 		w.t.Errorf("%+v\nwant %+v", got, want)
 	}
 	w.stop()
-	if strings.Contains(strings.ToLower(w.log.text()), strings.ToLower(value)) {
-		w.t.Errorf("it is in the log:\n%s", w.log.text())
+	if strings.Contains(strings.ToLower(w.log.String()), strings.ToLower(value)) {
+		w.t.Errorf("it is in the log:\n%s", w.log.String())
 	}
 }
 
@@ -78,7 +78,7 @@ func TestCanariesAreRefused(t *testing.T) {
 			if status != http.StatusForbidden || reason != "a canary in the "+test.want.Where || body != "bottle: "+reason+"\n" {
 				t.Errorf("%d %q %q", status, reason, body)
 			}
-			if len(w.dials()) != 0 || w.lookups["evil.test"] != 0 {
+			if len(w.net.Dialed()) != 0 || w.net.Lookups()["evil.test"] != 0 {
 				t.Error("dialed, or asked for an address")
 			}
 			w.alarm(test.value, test.want)
@@ -131,7 +131,7 @@ func TestAlarmsAreAllWritten(t *testing.T) {
 	}
 	w.stop()
 	alarms, denials := 0, 0
-	for _, e := range w.log.entries(t) {
+	for _, e := range w.log.Entries(t) {
 		switch e.Event {
 		case "canary":
 			alarms++

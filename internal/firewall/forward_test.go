@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"bottle.internal/internal/firewall"
+	"bottle.internal/tests/fakenet"
 )
 
 func plain(t *testing.T, limits firewall.Limits, handler http.HandlerFunc) *world {
@@ -63,7 +64,7 @@ func TestForward(t *testing.T) {
 	if closed.Status != http.StatusTeapot || *closed.Down != 4 {
 		t.Errorf("log: %+v", closed)
 	}
-	if text := w.log.text(); strings.Contains(text, "s3cret") || strings.Contains(text, "v=1") {
+	if text := w.log.String(); strings.Contains(text, "s3cret") || strings.Contains(text, "v=1") {
 		t.Errorf("headers or a query are in the log:\n%s", text)
 	}
 }
@@ -175,13 +176,13 @@ func TestForwardRefusesBadAnswers(t *testing.T) {
 func TestForwardGuardsAddresses(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, firewall.Policy{Hosts: []firewall.Host{{Host: "deb.test", Port: 80, Scheme: firewall.HTTP, Mode: firewall.Plain}}}, firewall.Limits{})
-	w.place("deb.test", 80, loopback(t), "10.0.0.1")
+	w.place("deb.test", 80, fakenet.Listen(t), "10.0.0.1")
 	status, reason, _ := w.ask("GET http://deb.test/ HTTP/1.1\r\nHost: deb.test\r\n\r\n")
-	if status != 403 || reason != "deb.test:80 resolves to a refused address: 10.0.0.1 is private" || len(w.dials()) != 0 {
-		t.Errorf("%d %q, dialed %v", status, reason, w.dials())
+	if status != 403 || reason != "deb.test:80 resolves to a refused address: 10.0.0.1 is private" || len(w.net.Dialed()) != 0 {
+		t.Errorf("%d %q, dialed %v", status, reason, w.net.Dialed())
 	}
-	if strings.Contains(w.log.text(), `"allow"`) {
-		t.Errorf("log:\n%s", w.log.text())
+	if strings.Contains(w.log.String(), `"allow"`) {
+		t.Errorf("log:\n%s", w.log.String())
 	}
 }
 

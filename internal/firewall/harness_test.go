@@ -2,19 +2,14 @@ package firewall_test
 
 import (
 	"bufio"
-	"bytes"
 	"context"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/netip"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -25,6 +20,8 @@ import (
 	"bottle.internal/internal/ca"
 	"bottle.internal/internal/firewall"
 	"bottle.internal/internal/firewall/leak"
+	"bottle.internal/tests/fakenet"
+	"bottle.internal/tests/logtest"
 )
 
 // net/http waits half a second with a refused connection that it closes, whatever ends
@@ -36,89 +33,22 @@ func TestMain(m *testing.M) {
 // secrets is compiled once for all tests.
 var secrets leak.Scanner
 
-// public stands for an address on the internet. It is only ever looked up in a map:
-// nothing in these tests dials beyond loopback.
-const public = "1.2.3.4"
-
 // world is a firewall between a client and an internet of loopback listeners.
 type world struct {
 	t         *testing.T
 	addr      string
 	server    *firewall.Server
 	authority *ca.Authority
-	log       *logBuffer
+	log       logtest.Buffer
+	net       *fakenet.Internet
 	stop      func() // ends Serve and waits for it
-
-	mu      sync.Mutex
-	names   map[string][]string // what the resolver answers
-	lookups map[string]int
-	hosts   map[string]string // address:port of the internet to a loopback listener
-	dialed  []string
 }
 
-type logBuffer struct {
-	mu     sync.Mutex
-	data   bytes.Buffer
-	notify chan struct{}
-}
+type entry = logtest.Entry
 
-func (b *logBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	select {
-	case b.notify <- struct{}{}:
-	default:
-	}
-	return b.data.Write(p)
-}
-
-type entry struct {
-	Event, Method, Host, Path, Rule, Reason, Address, Problem string
-	Port                                                      int
-	Status, Count                                             int
-	Up                                                        *int64   `json:"bytes_up"`
-	Down                                                      *int64   `json:"bytes_down"`
-	Millis                                                    *float64 `json:"duration_ms"`
-	Time                                                      time.Time
-	Where, Fingerprint                                        string
-	Blocked                                                   bool
-}
-
-func (b *logBuffer) text() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.data.String()
-}
-
-func (b *logBuffer) entries(t *testing.T) []entry {
-	t.Helper()
-	var list []entry
-	for text := range strings.Lines(b.text()) {
-		var e entry
-		if err := json.Unmarshal([]byte(text), &e); err != nil {
-			t.Fatalf("no JSON line: %q", text)
-		}
-		list = append(list, e)
-	}
-	return list
-}
-
-// await blocks until the log holds such an entry.
 func (w *world) await(event string, want func(entry) bool) entry {
 	w.t.Helper()
-	deadline := time.After(10 * time.Second)
-	for {
-		for _, e := range w.log.entries(w.t) {
-			if e.Event == event && (want == nil || want(e)) {
-				return e
-			}
-		}
-		select {
-		case <-w.log.notify:
-		case <-deadline:
-			w.t.Fatalf("no %q in the log:\n%s", event, w.log.text())
-		}
-	}
+	return w.log.Await(w.t, event, want)
 }
 
 // denied awaits a denial and checks its rule and reason.
@@ -130,36 +60,6 @@ func (w *world) denied(rule, reason string) {
 	}
 }
 
-// LookupNetIP is the resolver. Each name's answers come in turn, the last one for ever,
-// so that "1.2.3.4|10.0.0.1" is a name that rebinds.
-func (w *world) LookupNetIP(_ context.Context, network, host string) ([]netip.Addr, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.lookups[host]++
-	answers := w.names[host]
-	if len(answers) == 0 {
-		return nil, &net.DNSError{Err: "no such host", Name: host, IsNotFound: true}
-	}
-	answer := answers[min(w.lookups[host], len(answers))-1]
-	var addrs []netip.Addr
-	for text := range strings.FieldsSeq(answer) {
-		addrs = append(addrs, netip.MustParseAddr(text))
-	}
-	return addrs, nil
-}
-
-func (w *world) dial(ctx context.Context, addr netip.AddrPort) (net.Conn, error) {
-	w.mu.Lock()
-	w.dialed = append(w.dialed, addr.String())
-	to := w.hosts[addr.String()]
-	w.mu.Unlock()
-	if to == "" {
-		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("connection refused")}
-	}
-	var dialer net.Dialer
-	return dialer.DialContext(ctx, "tcp", to)
-}
-
 func newWorld(t *testing.T, p firewall.Policy, limits firewall.Limits) *world {
 	t.Helper()
 	return newWorldWith(t, p, firewall.Config{Limits: limits})
@@ -167,24 +67,18 @@ func newWorld(t *testing.T, p firewall.Policy, limits firewall.Limits) *world {
 
 func newWorldWith(t *testing.T, p firewall.Policy, config firewall.Config) *world {
 	t.Helper()
-	authority, err := ca.New("test", time.Hour, time.Now(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	w := &world{
-		t: t, authority: authority, log: &logBuffer{notify: make(chan struct{}, 1)},
-		names: map[string][]string{}, lookups: map[string]int{}, hosts: map[string]string{},
-	}
-	config.Policy, config.Log, config.Egress, config.Secrets = p, w.log, netip.MustParseAddr("127.0.0.1"), &secrets
-	config.Dialer.Connect = w.dial
+	w := &world{t: t, authority: fakenet.Authority(t), net: fakenet.New()}
+	config.Policy, config.Log, config.Egress, config.Secrets = p, &w.log, netip.MustParseAddr("127.0.0.1"), &secrets
+	config.Dialer.Connect = w.net.Connect
 	if config.Dialer.Resolver == nil {
-		config.Dialer.Resolver = w
+		config.Dialer.Resolver = w.net
 	}
+	var err error
 	w.server, err = firewall.NewServer(config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	listener := loopback(t)
+	listener := fakenet.Listen(t)
 	w.addr = listener.Addr().String()
 	ctx, cancel := context.WithCancel(t.Context())
 	served := make(chan error, 1)
@@ -199,29 +93,9 @@ func newWorldWith(t *testing.T, p firewall.Policy, config firewall.Config) *worl
 	return w
 }
 
-func loopback(t *testing.T) net.Listener {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = listener.Close() })
-	return listener
-}
-
-// place puts name on the internet: its answers, and a listener behind public:port.
+// place puts name on the internet.
 func (w *world) place(name string, port int, to net.Listener, answers ...string) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if len(answers) == 0 {
-		answers = []string{public}
-	}
-	w.names[name] = answers
-	for _, answer := range answers {
-		for addr := range strings.FieldsSeq(answer) {
-			w.hosts[netip.AddrPortFrom(netip.MustParseAddr(addr), uint16(port)).String()] = to.Addr().String()
-		}
-	}
+	w.net.Place(name, port, to.Addr().String(), answers...)
 }
 
 // raw opens a connection to the firewall and writes text.
@@ -283,12 +157,6 @@ func (w *world) secure(target, name string) *tls.Conn {
 		w.t.Fatalf("handshake through %s: %v", target, err)
 	}
 	return conn
-}
-
-func (w *world) dials() []string {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return slices.Clone(w.dialed)
 }
 
 func https(hosts ...string) firewall.Policy {

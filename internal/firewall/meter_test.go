@@ -117,7 +117,7 @@ func TestTotalsAreReported(t *testing.T) {
 	}
 	w.stop()
 	// A request and its answer may fall into two reports.
-	if n := strings.Count(w.log.text(), `"totals"`); n > 3*3 {
+	if n := strings.Count(w.log.String(), `"totals"`); n > 3*3 {
 		t.Errorf("%d reports of three requests", n)
 	}
 }

@@ -13,6 +13,7 @@ import (
 
 	"bottle.internal/internal/execx"
 	"bottle.internal/internal/firewall"
+	"bottle.internal/tests/fakenet"
 )
 
 // The real pipelock takes what is rendered, every kind of it. PIPELOCK_BIN names it; this
@@ -45,15 +46,15 @@ func TestPipelockServesWhatIsRendered(t *testing.T) {
 		t.Fatal(err)
 	}
 	// Another port than the fixed one, so that two runs on one machine do not meet.
-	data = bytes.Replace(data, []byte("127.0.0.1:9990"), []byte(freeAddr(t)), 1)
+	data = bytes.Replace(data, []byte("127.0.0.1:9990"), []byte(fakenet.FreeAddr(t)), 1)
 	if err := os.WriteFile(config, data, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	w := &world{t: t, addr: freeAddr(t), log: &logBuffer{notify: make(chan struct{}, 1)}}
+	w := &world{t: t, addr: fakenet.FreeAddr(t)}
 	process, err := execx.Start(ctx, execx.Cmd{
 		Path: bin, Args: []string{"run", "--config", config, "--listen", w.addr},
-		Env: []string{"HOME=" + dir}, Dir: dir, Stdout: w.log, Stderr: w.log,
+		Env: []string{"HOME=" + dir}, Dir: dir, Stdout: &w.log, Stderr: &w.log,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -63,7 +64,7 @@ func TestPipelockServesWhatIsRendered(t *testing.T) {
 		_ = process.Wait()
 	}()
 	if err := healthy(ctx, w.addr); err != nil {
-		t.Fatalf("%v\n%s", err, w.log.text())
+		t.Fatalf("%v\n%s", err, w.log.String())
 	}
 	for _, request := range []string{
 		connectTo("evil.test:443"), "GET http://evil.test/ HTTP/1.1\r\nHost: evil.test\r\n\r\n",

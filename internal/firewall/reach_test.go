@@ -51,8 +51,8 @@ func TestAddressesAreJudged(t *testing.T) {
 		if status != want || reason != test.reason || strings.Contains(body, "hint") {
 			t.Errorf("%s = %s: %d %q, want %d %q", test.host, test.answer, status, reason, want, test.reason)
 		}
-		if (len(w.dials()) > 0) != (want == 200) {
-			t.Errorf("%s = %s: dialed %v", test.host, test.answer, w.dials())
+		if (len(w.net.Dialed()) > 0) != (want == 200) {
+			t.Errorf("%s = %s: dialed %v", test.host, test.answer, w.net.Dialed())
 		}
 		w.stop()
 	}
@@ -67,8 +67,8 @@ func TestRebinding(t *testing.T) {
 	conn := w.secure("a.test:443", "a.test")
 	_, _ = io.WriteString(conn, "x")
 	_, _ = io.ReadFull(conn, make([]byte, 1))
-	if w.lookups["a.test"] != 1 || !slices.Equal(w.dials(), []string{"1.2.3.4:443"}) {
-		t.Errorf("%d look-ups, dialed %v", w.lookups["a.test"], w.dials())
+	if w.net.Lookups()["a.test"] != 1 || !slices.Equal(w.net.Dialed(), []string{"1.2.3.4:443"}) {
+		t.Errorf("%d look-ups, dialed %v", w.net.Lookups()["a.test"], w.net.Dialed())
 	}
 	if status, _, _ := w.ask(connectTo("a.test:443")); status != 403 {
 		t.Errorf("after it rebound: %d", status)
@@ -80,21 +80,19 @@ func TestTriesEachAddress(t *testing.T) {
 	w := newWorld(t, https("a.test"), firewall.Limits{})
 	to := w.tlsUpstream("a.test", echoConn)
 	w.place("a.test", 443, to, "2606:4700::1 1.2.3.4 1.2.3.5")
-	w.mu.Lock()
-	delete(w.hosts, "1.2.3.4:443")
-	w.mu.Unlock()
+	w.net.Address("1.2.3.4:443", "") // nobody is there
 	w.secure("a.test:443", "a.test")
-	if !slices.Equal(w.dials(), []string{"1.2.3.4:443", "1.2.3.5:443"}) {
-		t.Errorf("dialed %v", w.dials())
+	if !slices.Equal(w.net.Dialed(), []string{"1.2.3.4:443", "1.2.3.5:443"}) {
+		t.Errorf("dialed %v", w.net.Dialed())
 	}
 }
 
 func TestNoWayToTheUpstream(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, https("gone.test", "down.test", "many.test", "empty.test"), firewall.Limits{})
-	w.names["down.test"] = []string{"1.2.3.4 1.2.3.5 1.2.3.6 1.2.3.7 1.2.3.8"}
-	w.names["many.test"] = []string{strings.Repeat("1.2.3.4 ", 65)}
-	w.names["empty.test"] = []string{" "}
+	w.net.Name("down.test", "1.2.3.4 1.2.3.5 1.2.3.6 1.2.3.7 1.2.3.8")
+	w.net.Name("many.test", strings.Repeat("1.2.3.4 ", 65))
+	w.net.Name("empty.test", " ")
 	for host, want := range map[string]string{
 		"gone.test":  "gone.test has no address: no such host",
 		"down.test":  "down.test:443 does not answer: connection refused",
@@ -105,10 +103,10 @@ func TestNoWayToTheUpstream(t *testing.T) {
 			t.Errorf("%s: %d %q", host, status, reason)
 		}
 	}
-	if len(w.dials()) != 4 {
-		t.Errorf("dialed %v", w.dials())
+	if len(w.net.Dialed()) != 4 {
+		t.Errorf("dialed %v", w.net.Dialed())
 	}
-	if events := w.log.text(); strings.Contains(events, `"deny"`) || strings.Count(events, `"fail"`) != 4 {
+	if events := w.log.String(); strings.Contains(events, `"deny"`) || strings.Count(events, `"fail"`) != 4 {
 		t.Errorf("log:\n%s", events)
 	}
 }
@@ -184,7 +182,7 @@ func TestDeclaredAddress(t *testing.T) {
 		t.Error("a name was sent to an address")
 	}
 	w.denied("sni", `192.168.7.7:443: the client hello names "a.test" instead`)
-	if len(w.lookups) != 0 {
-		t.Errorf("looked up %v", w.lookups)
+	if len(w.net.Lookups()) != 0 {
+		t.Errorf("looked up %v", w.net.Lookups())
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"bottle.internal/internal/firewall"
+	"bottle.internal/tests/fakenet"
 )
 
 // through is a world in which llm.test goes by way of an egress on the loopback.
@@ -19,7 +20,7 @@ func through(t *testing.T, egress net.Listener) (w *world, target string) {
 	p.Hosts = append(p.Hosts, firewall.Host{Host: "llm.test", Port: port, Scheme: firewall.HTTPS, Mode: firewall.Routed})
 	w = newWorld(t, p, firewall.Limits{})
 	// What the internet says about the name must not matter.
-	w.names["llm.test"] = []string{"1.2.3.4"}
+	w.net.Name("llm.test", "1.2.3.4")
 	return w, fmt.Sprintf("llm.test:%d", port)
 }
 
@@ -31,8 +32,8 @@ func TestRoutedHostGoesToEgress(t *testing.T) {
 	if _, err := io.ReadFull(conn, make([]byte, 1)); err != nil {
 		t.Fatal(err)
 	}
-	if w.lookups["llm.test"] != 0 || len(w.dials()) != 0 {
-		t.Errorf("looked up %v, dialed %v", w.lookups, w.dials())
+	if w.net.Lookups()["llm.test"] != 0 || len(w.net.Dialed()) != 0 {
+		t.Errorf("looked up %v, dialed %v", w.net.Lookups(), w.net.Dialed())
 	}
 	_, port, _ := net.SplitHostPort(target)
 	if e := w.await("allow", nil); e.Address != "127.0.0.1:"+port {
@@ -58,15 +59,15 @@ func newEgress(t *testing.T) (w *world, target string) {
 // Without egress a routed host has no way out at all.
 func TestRoutedHostWithoutEgress(t *testing.T) {
 	t.Parallel()
-	egress := loopback(t)
+	egress := fakenet.Listen(t)
 	w, target := through(t, egress)
 	_ = egress.Close()
 	status, reason, _ := w.ask(connectTo(target))
 	if status != 502 || reason != target+": egress does not answer: connect: connection refused" {
 		t.Errorf("%d %q", status, reason)
 	}
-	if w.lookups["llm.test"] != 0 || len(w.dials()) != 0 {
-		t.Errorf("looked up %v, dialed %v", w.lookups, w.dials())
+	if w.net.Lookups()["llm.test"] != 0 || len(w.net.Dialed()) != 0 {
+		t.Errorf("looked up %v, dialed %v", w.net.Lookups(), w.net.Dialed())
 	}
 }
 

@@ -2,7 +2,6 @@ package firewall_test
 
 import (
 	"context"
-	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -10,6 +9,8 @@ import (
 	"bottle.internal/internal/control"
 	"bottle.internal/internal/firewall"
 	"bottle.internal/internal/secret"
+	"bottle.internal/tests/fakenet"
+	"bottle.internal/tests/logtest"
 )
 
 // channel is an init that has said everything already.
@@ -33,7 +34,7 @@ func TestRunRefuses(t *testing.T) {
 	t.Parallel()
 	good, bad, empty := inputsOf(t, https("a.test")), inputsOf(t, https("a.test")), channel{}
 	bad.first[firewall.PipelockFile] = secret.New("mode: audit\n")
-	busy := loopback(t).Addr().String()
+	busy := fakenet.Listen(t).Addr().String()
 	const only = ": only a loopback address and port are allowed, such as 127.0.0.1:8888"
 	for _, test := range []struct {
 		channel channel
@@ -47,10 +48,10 @@ func TestRunRefuses(t *testing.T) {
 		{good, "[::]:8888", `listening on "[::]:8888"` + only},
 		{good, "8888", `listening on "8888"` + only},
 	} {
-		log := &logBuffer{notify: make(chan struct{}, 1)}
+		log := &logtest.Buffer{}
 		err := firewall.Daemon{Listen: test.listen}.Run(t.Context(), test.channel, log)
-		if err == nil || err.Error() != test.want || log.text() != "" {
-			t.Errorf("%s: %v, %q; want %s", test.listen, err, log.text(), test.want)
+		if err == nil || err.Error() != test.want || log.String() != "" {
+			t.Errorf("%s: %v, %q; want %s", test.listen, err, log.String(), test.want)
 		}
 	}
 }
@@ -58,11 +59,11 @@ func TestRunRefuses(t *testing.T) {
 // The program as init runs it: ready, a reload that works, one that does not, the end.
 func TestRunServesAndReloads(t *testing.T) {
 	t.Parallel()
-	w := &world{t: t, log: &logBuffer{notify: make(chan struct{}, 1)}, addr: freeAddr(t)}
+	w := &world{t: t, addr: fakenet.FreeAddr(t)}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	c, ended := inputsOf(t, https("a.test")), make(chan error)
-	go func() { ended <- firewall.Daemon{Listen: w.addr}.Run(ctx, c, w.log) }()
+	go func() { ended <- firewall.Daemon{Listen: w.addr}.Run(ctx, c, &w.log) }()
 	w.await("ready", nil)
 	const health = "GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
 	if status, _, body := w.ask(health); status != http.StatusOK || !strings.Contains(body, `"routes":1`) {
@@ -94,19 +95,9 @@ func TestRunEndsWithItsChannel(t *testing.T) {
 	t.Parallel()
 	c := inputsOf(t, https("a.test"))
 	close(c.later)
-	log := &logBuffer{notify: make(chan struct{}, 1)}
+	log := &logtest.Buffer{}
 	err := firewall.Daemon{Listen: "127.0.0.1:0"}.Run(t.Context(), c, log)
 	if err == nil || err.Error() != "the channel to init ended" {
 		t.Error(err)
 	}
-}
-
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = listener.Close() }()
-	return listener.Addr().String()
 }

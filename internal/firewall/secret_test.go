@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"bottle.internal/internal/firewall"
+	"bottle.internal/tests/fakenet"
 )
 
 // key has the form of an access key and belongs to nobody.
@@ -38,8 +39,8 @@ func TestSecretsAreRefused(t *testing.T) {
 		"GET http://deb.test/?" + strings.Repeat("%2525", 3000) + " HTTP/1.1\r\nHost: x\r\nA: " + key + "\r\n\r\n": header,
 	} {
 		w := newWorld(t, p, firewall.Limits{})
-		w.place("deb.test", 80, loopback(t))
-		w.place("a.test", 443, loopback(t))
+		w.place("deb.test", 80, fakenet.Listen(t))
+		w.place("a.test", 443, fakenet.Listen(t))
 		status, reason, body := w.ask(request)
 		if status != http.StatusForbidden || reason != want || body != "bottle: "+want+"\n" {
 			t.Errorf("%.60q: %d %q", request, status, reason)
@@ -47,11 +48,11 @@ func TestSecretsAreRefused(t *testing.T) {
 		w.denied("secret", want)
 		w.stop()
 		for _, hidden := range []string{key, strings.ToLower(key), encoded} {
-			if strings.Contains(w.log.text(), hidden) {
-				t.Errorf("%.60q: the secret is in the log:\n%s", request, w.log.text())
+			if strings.Contains(w.log.String(), hidden) {
+				t.Errorf("%.60q: the secret is in the log:\n%s", request, w.log.String())
 			}
 		}
-		if len(w.dials()) != 0 {
+		if len(w.net.Dialed()) != 0 {
 			t.Errorf("%.60q: dialed", request)
 		}
 	}
@@ -66,8 +67,8 @@ func TestSecretInAHello(t *testing.T) {
 		t.Error("the tunnel is open")
 	}
 	w.denied("secret", "a.test:443: the client hello holds a secret (gitleaks: aws-access-token)")
-	if strings.Contains(strings.ToLower(w.log.text()), strings.ToLower(key)) {
-		t.Errorf("log:\n%s", w.log.text())
+	if strings.Contains(strings.ToLower(w.log.String()), strings.ToLower(key)) {
+		t.Errorf("log:\n%s", w.log.String())
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"bottle.internal/internal/firewall"
+	"bottle.internal/tests/fakenet"
 )
 
 func TestHealth(t *testing.T) {
@@ -22,8 +23,8 @@ func TestHealth(t *testing.T) {
 		t.Errorf("%d %q", status, body)
 	}
 	w.stop()
-	if events := len(w.log.entries(t)); events != 1 {
-		t.Errorf("health checks are in the log:\n%s", w.log.text())
+	if events := len(w.log.Entries(t)); events != 1 {
+		t.Errorf("health checks are in the log:\n%s", w.log.String())
 	}
 }
 
@@ -44,7 +45,7 @@ func TestDenialTellsWhatToDo(t *testing.T) {
 		e.Status != 403 || e.Millis == nil || e.Time.IsZero() {
 		t.Errorf("log: %+v", e)
 	}
-	if w.lookups["evil.test"] != 0 || len(w.dials()) != 0 {
+	if w.net.Lookups()["evil.test"] != 0 || len(w.net.Dialed()) != 0 {
 		t.Error("a refused host was looked up or dialed")
 	}
 }
@@ -56,7 +57,7 @@ func TestRefusedRequests(t *testing.T) {
 	p.Hosts = append(p.Hosts, firewall.Host{Host: "deb.test", Port: 80, Scheme: firewall.HTTP, Mode: firewall.Plain})
 	w := newWorld(t, p, firewall.Limits{})
 	for _, name := range []string{"a.test", "deb.test", "evil.test"} {
-		w.place(name, 443, loopback(t))
+		w.place(name, 443, fakenet.Listen(t))
 	}
 	const host = " HTTP/1.1\r\nHost: a.test\r\n"
 	for request, want := range map[string]int{
@@ -96,7 +97,7 @@ func TestRefusedRequests(t *testing.T) {
 			t.Errorf("%.70q: %d, want %d", request, status, want)
 		}
 	}
-	if dialed := w.dials(); len(dialed) != 0 {
+	if dialed := w.net.Dialed(); len(dialed) != 0 {
 		t.Errorf("dialed %v", dialed)
 	}
 }
@@ -105,7 +106,7 @@ func TestRefusedRequests(t *testing.T) {
 func TestNothingFollowsARefusal(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, https("a.test"), firewall.Limits{})
-	w.place("a.test", 443, loopback(t))
+	w.place("a.test", 443, fakenet.Listen(t))
 	for _, first := range []string{
 		connectTo("evil.test:443"),
 		"CONNECT a.test:443 HTTP/1.1\r\nHost: a.test\r\nContent-Length: 10\r\n\r\n",
@@ -124,8 +125,8 @@ func TestNothingFollowsARefusal(t *testing.T) {
 			t.Errorf("%.40q: then %q", first, rest)
 		}
 	}
-	if len(w.dials()) != 0 {
-		t.Errorf("dialed %v", w.dials())
+	if len(w.net.Dialed()) != 0 {
+		t.Errorf("dialed %v", w.net.Dialed())
 	}
 }
 

@@ -7,12 +7,14 @@ import (
 	"net/http"
 	"sync"
 	"testing"
+
+	"bottle.internal/tests/fakenet"
 )
 
 // upstream runs handle for each connection and waits for all of them.
 func upstream(t *testing.T, handle func(net.Conn)) net.Listener {
 	t.Helper()
-	listener := loopback(t)
+	listener := fakenet.Listen(t)
 	var running sync.WaitGroup
 	running.Go(func() {
 		for {
@@ -50,7 +52,7 @@ func (w *world) tlsUpstream(host string, handle func(*tls.Conn)) net.Listener {
 
 func httpUpstream(t *testing.T, handler http.HandlerFunc) net.Listener {
 	t.Helper()
-	listener := loopback(t)
+	listener := fakenet.Listen(t)
 	server := &http.Server{Handler: handler}
 	served := make(chan struct{})
 	go func() {

@@ -2,14 +2,11 @@ package pipelock_test
 
 import (
 	"bufio"
-	"bytes"
 	"context"
-	"crypto/rand"
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -28,6 +25,9 @@ import (
 	"bottle.internal/internal/firewall/leak"
 	"bottle.internal/internal/firewall/pipelock"
 	"bottle.internal/internal/secret"
+	"bottle.internal/tests/fakenet"
+	"bottle.internal/tests/logtest"
+	"bottle.internal/tests/shortdir"
 )
 
 // secrets is compiled once for all tests.
@@ -41,29 +41,7 @@ type channel struct {
 func (c channel) FirstInputs(context.Context) (control.Inputs, error) { return c.first, nil }
 func (c channel) Inputs() <-chan control.Inputs                       { return c.later }
 
-type logBuffer struct {
-	mu     sync.Mutex
-	data   bytes.Buffer
-	notify chan struct{}
-}
-
-func (b *logBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	select {
-	case b.notify <- struct{}{}:
-	default:
-	}
-	return b.data.Write(p)
-}
-
-func (b *logBuffer) text() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.data.String()
-}
-
-type entry struct{ Event, Kind, Host, Rule, Reason, Scanner, Method, Problem string }
+type entry = logtest.Entry
 
 // world is a gate, a pipelock and an egress.
 type world struct {
@@ -71,7 +49,7 @@ type world struct {
 	dir       string
 	daemon    pipelock.Daemon
 	channel   channel
-	log       *logBuffer
+	log       logtest.Buffer
 	binary    string
 	authority *ca.Authority
 	ended     chan error
@@ -80,19 +58,11 @@ type world struct {
 
 func newWorld(t *testing.T, binary string, p firewall.Policy) *world {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "fw")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	authority, err := ca.New("test", time.Hour, time.Now(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
+	dir := shortdir.New(t)
 	w := &world{
-		t: t, dir: dir, binary: binary, authority: authority, log: &logBuffer{notify: make(chan struct{}, 1)}, ended: make(chan error, 1),
+		t: t, dir: dir, binary: binary, authority: fakenet.Authority(t), ended: make(chan error, 1),
 		daemon: pipelock.Daemon{
-			Gate: freeAddr(t), Listen: freeAddr(t), Dir: dir, Hosts: filepath.Join(dir, "hosts"), Secrets: &secrets,
+			Gate: fakenet.FreeAddr(t), Listen: fakenet.FreeAddr(t), Dir: dir, Hosts: filepath.Join(dir, "hosts"), Secrets: &secrets,
 		},
 	}
 	w.write("hosts", "127.0.0.1 localhost\n127.0.0.2 llm.test other.test\n127.0.0.2 twice.test\n10.0.0.1 Twice.Test.\n127.0.0.2 mapped.test # plain\n")
@@ -141,7 +111,7 @@ func (w *world) start() {
 	w.t.Helper()
 	ctx, cancel := context.WithCancel(w.t.Context())
 	w.cancel = cancel
-	go func() { w.ended <- w.daemon.Run(ctx, w.channel, w.log) }()
+	go func() { w.ended <- w.daemon.Run(ctx, w.channel, &w.log) }()
 	stopped := false
 	w.t.Cleanup(func() {
 		cancel()
@@ -150,37 +120,22 @@ func (w *world) start() {
 		}
 	})
 	for {
-		if strings.Contains(w.log.text(), `"ready"`) {
+		grown := w.log.Grown()
+		if strings.Contains(w.log.String(), `"ready"`) {
 			return
 		}
 		select {
-		case <-w.log.notify:
+		case <-grown:
 		case err := <-w.ended:
 			stopped = true
-			w.t.Fatalf("ended before it was ready: %v\n%s", err, w.log.text())
+			w.t.Fatalf("ended before it was ready: %v\n%s", err, w.log.String())
 		}
 	}
 }
 
 func (w *world) await(want func(entry) bool) entry {
 	w.t.Helper()
-	deadline := time.After(20 * time.Second)
-	for {
-		for text := range strings.Lines(w.log.text()) {
-			var e entry
-			if err := json.Unmarshal([]byte(text), &e); err != nil {
-				w.t.Fatalf("no JSON line: %q", text)
-			}
-			if want(e) {
-				return e
-			}
-		}
-		select {
-		case <-w.log.notify:
-		case <-deadline:
-			w.t.Fatalf("not in the log:\n%s", w.log.text())
-		}
-	}
+	return w.log.Await(w.t, "", want)
 }
 
 func (w *world) raw(text string) net.Conn {
@@ -257,16 +212,6 @@ func (w *world) egress(host string) (port uint16) {
 		running.Wait()
 	})
 	return netip.MustParseAddrPort(listener.Addr().String()).Port()
-}
-
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = listener.Close() }()
-	return listener.Addr().String()
 }
 
 func connectTo(target string) string {

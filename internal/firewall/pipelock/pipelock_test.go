@@ -11,11 +11,11 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"bottle.internal/internal/firewall"
 	"bottle.internal/internal/firewall/pipelock"
 	"bottle.internal/internal/secret"
+	"bottle.internal/tests/eventually"
 )
 
 // key has the form of an access key and belongs to nobody.
@@ -87,8 +87,8 @@ func TestChain(t *testing.T) {
 	if env := w.read("env"); env != "HOME="+w.dir+"\nTMPDIR="+w.dir {
 		t.Errorf("pipelock's environment:\n%s", env)
 	}
-	if strings.Contains(w.log.text(), "s3cret") {
-		t.Errorf("log:\n%s", w.log.text())
+	if strings.Contains(w.log.String(), "s3cret") {
+		t.Errorf("log:\n%s", w.log.String())
 	}
 }
 
@@ -134,27 +134,22 @@ func TestReload(t *testing.T) {
 	w.channel.later <- w.inputs(next)
 	w.await(func(e entry) bool { return e.Event == "reload" && e.Problem == "" })
 	// A second start: egress's address was not open before.
-	for strings.Count(w.log.text(), `"startup"`) < 2 {
-		<-w.log.notify
-	}
-	deadline := time.Now().Add(20 * time.Second)
-	for {
+	eventually.True(t, "the second start", func() bool { return strings.Count(w.log.String(), `"startup"`) == 2 })
+	eventually.Fine(t, eventually.Patience, func() string {
 		conn, err := w.secure(target, "llm.test")
-		if err == nil {
-			_ = conn.Close()
-			break
+		if err != nil {
+			return err.Error()
 		}
-		if time.Now().After(deadline) {
-			t.Fatal(err)
-		}
-	}
+		_ = conn.Close()
+		return ""
+	})
 	next.Hosts = append(next.Hosts, routed("other.test", port))
 	w.channel.later <- w.inputs(next)
-	w.await(func(e entry) bool { return e.Event == "reload" && strings.Contains(w.log.text(), `"routes":2`) })
+	w.await(func(e entry) bool { return e.Event == "reload" && strings.Contains(w.log.String(), `"routes":2`) })
 	if !strings.Contains(w.read(firewall.PipelockFile), "- other.test\n") {
 		t.Error("pipelock has the old file")
 	}
-	if starts := strings.Count(w.log.text(), `"startup"`); starts != 2 {
+	if starts := strings.Count(w.log.String(), `"startup"`); starts != 2 {
 		t.Errorf("%d starts", starts)
 	}
 	other := w.inputs(next)
@@ -186,7 +181,7 @@ func TestRunRefuses(t *testing.T) {
 	} {
 		w := newWorld(t, self(t), policy)
 		test.change(w)
-		err := w.daemon.Run(t.Context(), w.channel, w.log)
+		err := w.daemon.Run(t.Context(), w.channel, &w.log)
 		if err == nil || !strings.HasSuffix(err.Error(), test.want) {
 			t.Errorf("%s: %v\nwant %s", name, err, test.want)
 		}
@@ -205,7 +200,7 @@ func TestDeathEndsTheGate(t *testing.T) {
 	w.binary = script
 	w.channel.first = w.inputs(firewall.Policy{})
 	ended := make(chan error, 1)
-	go func() { ended <- w.daemon.Run(t.Context(), w.channel, w.log) }()
+	go func() { ended <- w.daemon.Run(t.Context(), w.channel, &w.log) }()
 	w.await(func(e entry) bool { return e.Event == "ready" })
 	w.write("end", "")
 	if err := <-ended; err == nil || err.Error() != `pipelock ended: exit status 9: ""` {

@@ -7,9 +7,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"bottle.internal/internal/firewall"
+	"bottle.internal/tests/eventually"
 )
 
 // inside writes a pipelock that sees the hosts file of the test, and a nameserver that does
@@ -59,7 +59,7 @@ func TestRealChain(t *testing.T) {
 		return nil
 	}
 	if err := echo("llm.test"); err != nil {
-		t.Fatalf("%v\n%s", err, w.log.text())
+		t.Fatalf("%v\n%s", err, w.log.String())
 	}
 	w.await(func(e entry) bool { return e.Event == "allow" && e.Host == "llm.test" })
 	if _, err := w.secure(target, "evil.test"); err == nil {
@@ -85,35 +85,21 @@ func TestRealChain(t *testing.T) {
 	other := routed("other.test", port)
 	w.channel.later <- w.inputs(firewall.Policy{Hosts: append(first.Hosts, other)})
 	w.await(func(e entry) bool { return e.Event == "reload" && e.Problem == "" })
-	w.until(func() bool {
+	eventually.True(w.t, "the other host", func() bool {
 		status, _, _ := w.ask(connectTo(fmt.Sprintf("other.test:%d", port)))
 		return status == 200
 	})
-	if starts := strings.Count(w.log.text(), `"startup"`); starts != 1 {
+	if starts := strings.Count(w.log.String(), `"startup"`); starts != 1 {
 		t.Errorf("%d starts", starts)
 	}
 	// Without any routed host egress's address is closed again: a new start.
 	w.channel.later <- w.inputs(firewall.Policy{Hosts: first.Hosts[1:]})
-	w.until(func() bool { return strings.Count(w.log.text(), `"startup"`) == 2 })
-	w.until(func() bool {
+	eventually.True(w.t, "the second start", func() bool { return strings.Count(w.log.String(), `"startup"`) == 2 })
+	eventually.True(w.t, "health", func() bool {
 		status, _, _ := w.ask("GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
 		return status == 200
 	})
 	if status, _, _ := w.ask(connectTo(target)); status != 403 {
 		t.Errorf("a host that was taken away: %d", status)
 	}
-}
-
-// until asks again and again.
-func (w *world) until(done func() bool) {
-	w.t.Helper()
-	ticker := time.NewTicker(20 * time.Millisecond)
-	defer ticker.Stop()
-	for range 1000 {
-		if done() {
-			return
-		}
-		<-ticker.C
-	}
-	w.t.Fatalf("it never came:\n%s", w.log.text())
 }
