@@ -17,6 +17,7 @@ import (
 	"bottle.internal/internal/proposal"
 	"bottle.internal/internal/proposal/ask"
 	"bottle.internal/internal/state"
+	"bottle.internal/tests/logtest"
 )
 
 // supervised is a bottle with a living owner, and an app that finds it.
@@ -96,39 +97,6 @@ func TestApproveOfALivingBottle(t *testing.T) {
 	}
 }
 
-// watched is what a terminal got so far.
-type watched struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func newScreen(terminal io.Reader) *watched {
-	w := &watched{}
-	go func() {
-		_, _ = io.Copy(w, terminal) // ends when the terminal is closed
-	}()
-	return w
-}
-
-func (w *watched) Write(p []byte) (int, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.text.Write(p)
-}
-
-// await returns everything once a text has appeared.
-func (w *watched) await(text string) string {
-	for {
-		w.mu.Lock()
-		all := w.text.String()
-		w.mu.Unlock()
-		if strings.Contains(all, text) {
-			return all
-		}
-		time.Sleep(time.Millisecond)
-	}
-}
-
 // The live screen, on a terminal: keys in, a decision out, the terminal as it was before.
 func TestBoardOnATerminal(t *testing.T) {
 	t.Parallel()
@@ -136,7 +104,8 @@ func TestBoardOnATerminal(t *testing.T) {
 	first := s.ask(ask.ToolCapability, `{"capability":"docker","justification":"to build\u001b[2J"}`).ID
 	session, keyboard, _ := terminal(t)
 	session.app = s.app
-	screen := newScreen(keyboard)
+	screen := &logtest.Buffer{}
+	go func() { _, _ = io.Copy(screen, keyboard) }() // ends when the terminal is closed
 	done := make(chan error, 1)
 	go func() { done <- session.board(t.Context(), "") }()
 	press := func(keys string) {
@@ -144,13 +113,13 @@ func TestBoardOnATerminal(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	screen.await(first[:12])
+	screen.AwaitText(t, first[:12])
 	press("\r")
-	screen.await("a approve") // keys that are typed before the details are there are dropped
+	screen.AwaitText(t, "a approve") // keys that are typed before the details are there are dropped
 	press("r")
-	screen.await("why?")
+	screen.AwaitText(t, "why?")
 	press("no\r")
-	screen.await("rejected")
+	screen.AwaitText(t, "rejected")
 	if a := s.ask(ask.ToolCapability, `{"capability":"docker","justification":"x"}`); a.Status != ask.Rejected || a.Note != "no" {
 		t.Errorf("the agent got %+v", a)
 	}
@@ -158,7 +127,7 @@ func TestBoardOnATerminal(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
-	text := screen.await(leaveScreen)
+	text := screen.AwaitText(t, leaveScreen)
 	if !strings.Contains(text, first[:12]) || !strings.Contains(text, `  | to build\x1b[2J`) || strings.Contains(text, "build\x1b[2J") {
 		t.Errorf("the screen was %q", text)
 	}

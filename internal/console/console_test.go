@@ -1,7 +1,6 @@
 package console_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -19,6 +18,7 @@ import (
 
 	"bottle.internal/internal/console"
 	"bottle.internal/internal/launch"
+	"bottle.internal/tests/logtest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -87,28 +87,11 @@ func (b *bench) size() launch.Size {
 type person struct {
 	t      *testing.T
 	typed  *io.PipeWriter
-	screen *screen
+	screen *logtest.Buffer
 	sizes  chan launch.Size
 	done   chan struct{}
 	exit   console.Exit
 	err    error
-}
-
-type screen struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (s *screen) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.text.Write(p)
-}
-
-func (s *screen) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.text.String()
 }
 
 // attach comes with a screen; rows 0 comes without one.
@@ -119,7 +102,7 @@ func (b *bench) attach(ctx context.Context, rows, cols int, readOnly bool) *pers
 		b.t.Fatal(err)
 	}
 	keyboard, typed := io.Pipe()
-	p := &person{t: b.t, typed: typed, screen: &screen{}, done: make(chan struct{})}
+	p := &person{t: b.t, typed: typed, screen: &logtest.Buffer{}, done: make(chan struct{})}
 	v := console.Viewer{Stdin: keyboard, Stdout: p.screen, Keys: keys, ReadOnly: readOnly}
 	if rows > 0 {
 		p.sizes = make(chan launch.Size, 1)

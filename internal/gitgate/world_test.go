@@ -1,7 +1,6 @@
 package gitgate
 
 import (
-	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -20,6 +19,7 @@ import (
 	"bottle.internal/internal/control"
 	"bottle.internal/internal/secret"
 	"bottle.internal/internal/sshagent"
+	"bottle.internal/tests/logtest"
 )
 
 // world is an upstream behind sshd, a gate, and room for clients.
@@ -30,7 +30,7 @@ type world struct {
 	upstream string // bare repository
 	spec     Remote
 	channel  *channel
-	log      *syncBuffer
+	log      *logtest.Buffer
 	url      string
 	addr     string
 	options  Options
@@ -90,23 +90,6 @@ func (c *channel) answer(approve func(approvalQuestion) (approvalAnswer, error))
 	c.approve = approve
 }
 
-type syncBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *syncBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *syncBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
-}
-
 // newWorld starts everything. change may alter the configuration and the options.
 func newWorld(t testing.TB, change func(*world, *Config)) *world {
 	t.Helper()
@@ -115,7 +98,7 @@ func newWorld(t testing.TB, change func(*world, *Config)) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	w := &world{t: t, dir: dir, upstream: dir + "/upstream/app.git", log: &syncBuffer{}, sshd: startSSHD(t, dir)}
+	w := &world{t: t, dir: dir, upstream: dir + "/upstream/app.git", log: &logtest.Buffer{}, sshd: startSSHD(t, dir)}
 	w.must("", "init", "-q", "--bare", "-b", "main", w.upstream)
 	w.spec = Remote{
 		Name: "app", Host: "upstream.test", Port: w.sshd.port, User: w.sshd.user, Path: w.upstream,

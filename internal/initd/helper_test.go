@@ -3,7 +3,6 @@
 package initd
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/binary"
@@ -21,6 +20,7 @@ import (
 
 	"bottle.internal/internal/control"
 	"bottle.internal/internal/execx"
+	"bottle.internal/tests/logtest"
 )
 
 const roleEnv = "INITD_TEST_ROLE"
@@ -62,25 +62,8 @@ type running struct {
 	process  *execx.Process
 	host     *control.Host
 	stdin    *os.File
-	log      *log
+	log      *logtest.Buffer
 	waitOnce func() error
-}
-
-type log struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *log) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *log) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
 }
 
 func startInit(t *testing.T, timing Timing, daemons ...Daemon) *running {
@@ -110,7 +93,7 @@ func startInit(t *testing.T, timing Timing, daemons ...Daemon) *running {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &running{t: t, config: config, log: &log{}, stdin: toInit}
+	r := &running{t: t, config: config, log: &logtest.Buffer{}, stdin: toInit}
 	r.process, err = execx.Start(context.Background(), execx.Cmd{
 		Path: program, Env: []string{roleEnv + "=init", "INITD_TEST_CONFIG=" + string(asJSON)},
 		Stdin: fromHost, Stdout: toHost, Stderr: r.log,

@@ -1,7 +1,6 @@
 package supervise_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -22,6 +21,7 @@ import (
 	"bottle.internal/internal/proposal/ask"
 	"bottle.internal/internal/secret"
 	"bottle.internal/internal/supervise"
+	"bottle.internal/tests/logtest"
 )
 
 func TestMain(m *testing.M) {
@@ -62,30 +62,12 @@ func (c *channel) Ask(ctx context.Context, kind string, body, answer any) error 
 	return json.Unmarshal(back, answer)
 }
 
-// logBuffer is a log that several goroutines write.
-type logBuffer struct {
-	mu   sync.Mutex
-	data bytes.Buffer
-}
-
-func (b *logBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.data.Write(p)
-}
-
-func (b *logBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.data.String()
-}
-
 // daemon is a running daemon.
 type daemon struct {
 	t      *testing.T
 	addr   string
 	config supervise.Config
-	log    *logBuffer
+	log    *logtest.Buffer
 	stop   func()
 }
 
@@ -96,7 +78,7 @@ func start(t *testing.T, config supervise.Config) *daemon {
 
 func startAt(t *testing.T, addr string, config supervise.Config) *daemon {
 	t.Helper()
-	d := &daemon{t: t, config: config, log: &logBuffer{}}
+	d := &daemon{t: t, config: config, log: &logtest.Buffer{}}
 	config.Log = d.log
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", addr)
 	if err != nil {

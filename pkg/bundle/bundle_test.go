@@ -1,36 +1,19 @@
 package bundle
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"bottle.internal/tests/logtest"
 )
-
-type buffer struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.String()
-}
 
 func testSpec() Spec {
 	return Spec{
@@ -69,7 +52,7 @@ func eventually(t *testing.T, what string, ok func() bool) {
 
 func TestStartUseClose(t *testing.T) {
 	t.Parallel()
-	f, logs := newFake(t), &buffer{}
+	f, logs := newFake(t), &logtest.Buffer{}
 	spec := testSpec()
 	spec.Logs, spec.Echo.Logs = logs, logs
 	b := mustStart(t, f, spec)

@@ -3,7 +3,6 @@
 package chain
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -11,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -30,6 +28,7 @@ import (
 	"bottle.internal/internal/sidecar"
 	"bottle.internal/internal/token"
 	"bottle.internal/pkg/bundle"
+	"bottle.internal/tests/logtest"
 )
 
 // manifestText is the bottle of all tests. Its echo names are alive; up is a container
@@ -74,23 +73,8 @@ bottle = "b"
 template = "shell"
 `
 
-// journal keeps lines that several goroutines write.
-type journal struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (j *journal) Write(p []byte) (int, error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.text.Write(p)
-}
-
-func (j *journal) String() string {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.text.String()
-}
+// journal keeps lines.
+type journal struct{ logtest.Buffer }
 
 // tail is the end of it, for failures.
 func (j *journal) tail() string {

@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -17,31 +16,14 @@ import (
 	"github.com/creack/pty"
 
 	"bottle.internal/tests/integration/rig"
+	"bottle.internal/tests/logtest"
 )
-
-// output is what a process has said so far.
-type output struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.String()
-}
 
 // process is a bottle command that a test talks to while it runs.
 type process struct {
 	cmd            *exec.Cmd
-	stdout, stderr output
-	terminal       *os.File // ours of the pair, if it has one
+	stdout, stderr logtest.Buffer // so far
+	terminal       *os.File       // ours of the pair, if it has one
 	ended          chan struct{}
 	code           int // after ended; -1: killed
 }
