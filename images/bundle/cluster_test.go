@@ -20,6 +20,7 @@ import (
 	"bottle.internal/internal/daemons"
 	"bottle.internal/internal/gate"
 	"bottle.internal/internal/link"
+	"bottle.internal/tests/eventually"
 )
 
 func listenHere(t *testing.T) (listener net.Listener, port string) {
@@ -86,19 +87,16 @@ func TestTheWayThroughACluster(t *testing.T) {
 		}
 	}()
 	gateAddress := "127.0.0.1:" + gatePort
-	for deadline := time.Now().Add(10 * time.Second); ; {
+	eventually.Fine(t, eventually.Patience, func() string {
 		said, err := throughGate(t, gateAddress, key, uint16(number))
-		if err == nil {
-			if said != "the firewall" {
-				t.Errorf("the daemon said %q", said)
-			}
-			break
+		if err != nil {
+			return err.Error()
 		}
-		if time.Now().After(deadline) {
-			t.Fatal(err)
+		if said != "the firewall" {
+			t.Errorf("the daemon said %q", said)
 		}
-		time.Sleep(5 * time.Millisecond)
-	}
+		return ""
+	})
 	other, err := link.NewKey(rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -173,18 +171,15 @@ func TestRelay(t *testing.T) {
 	go func() { defer close(served); g.Serve(ctx, listener) }()
 	ended := make(chan error, 1)
 	go func() { ended <- relay(ctx, keyFile, []string{"127.0.0.1", gatePort, port}) }()
-	for deadline := time.Now().Add(10 * time.Second); g.Stats().Admitted == 0; {
+	eventually.True(t, "the gate admits", func() bool {
 		var dialer net.Dialer
 		if conn, err := dialer.DialContext(t.Context(), "tcp", "127.0.0.1:"+port); err == nil {
 			_, _ = io.WriteString(conn, "x")
 			_ = conn.(*net.TCPConn).CloseWrite()
 			_ = conn.Close()
 		}
-		if time.Now().After(deadline) {
-			t.Fatalf("the gate counted %+v", g.Stats())
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
+		return g.Stats().Admitted > 0
+	})
 	cancel()
 	<-served
 	if err := <-ended; err != nil {

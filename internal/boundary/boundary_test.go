@@ -15,6 +15,7 @@ import (
 
 	"bottle.internal/internal/boundary"
 	"bottle.internal/internal/guest/probe"
+	"bottle.internal/tests/eventually"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -85,9 +86,7 @@ func TestJudge(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = conn.Close()
-	for rungHits := 0; rungHits == 0; rungHits, _ = rung.Evidence() {
-		time.Sleep(time.Millisecond)
-	}
+	eventually.True(t, "it counts", func() bool { hits, _ := rung.Evidence(); return hits > 0 })
 	proved := boundary.Control{Proof: "reached"}
 	for _, test := range []struct {
 		name    string

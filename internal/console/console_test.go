@@ -18,6 +18,7 @@ import (
 
 	"bottle.internal/internal/console"
 	"bottle.internal/internal/launch"
+	"bottle.internal/tests/eventually"
 	"bottle.internal/tests/logtest"
 )
 
@@ -125,35 +126,17 @@ func (p *person) types(text string) {
 
 func (p *person) sees(text string) {
 	p.t.Helper()
-	eventually(p.t, func() error {
-		if !strings.Contains(p.screen.String(), text) {
-			return fmt.Errorf("the screen shows %q, not %q", p.screen.String(), text)
-		}
-		return nil
-	})
+	p.screen.AwaitText(p.t, text)
 }
 
 func (p *person) ends() (console.Exit, error) {
 	p.t.Helper()
 	select {
 	case <-p.done:
-	case <-time.After(10 * time.Second):
+	case <-time.After(eventually.Patience):
 		p.t.Fatal("still attached")
 	}
 	return p.exit, p.err
-}
-
-func eventually(t *testing.T, check func() error) {
-	t.Helper()
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(2 * time.Millisecond) {
-		err := check()
-		if err == nil {
-			return
-		}
-		if time.Now().After(end) {
-			t.Fatal(err)
-		}
-	}
 }
 
 // Somebody comes, types, goes by keys, and comes again; the agent ends.
@@ -220,16 +203,11 @@ func TestAttach(t *testing.T) {
 // noted waits for so many notes.
 func (b *bench) noted(count int) {
 	b.t.Helper()
-	for range 500 {
+	eventually.True(b.t, fmt.Sprintf("%d notes", count), func() bool {
 		b.mu.Lock()
-		have := len(b.notes)
-		b.mu.Unlock()
-		if have >= count {
-			return
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	b.t.Fatalf("no %d notes", count)
+		defer b.mu.Unlock()
+		return len(b.notes) >= count
+	})
 }
 
 // Several people: the screen is the smallest one's, and who only reads has no say.
@@ -322,13 +300,10 @@ func TestSlowViewer(t *testing.T) {
 	}
 	p.types("still here")
 	b.reads("still here")
-	eventually(t, func() error {
+	eventually.True(t, "it read too slowly", func() bool {
 		b.mu.Lock()
 		defer b.mu.Unlock()
-		if notes := strings.Join(b.notes, "|"); !strings.Contains(notes, "read too slowly") {
-			return errors.New(notes)
-		}
-		return nil
+		return strings.Contains(strings.Join(b.notes, "|"), "read too slowly")
 	})
 }
 

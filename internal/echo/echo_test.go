@@ -21,6 +21,7 @@ import (
 	"bottle.internal/internal/ca"
 	"bottle.internal/internal/echo"
 	"bottle.internal/internal/secret"
+	"bottle.internal/tests/eventually"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -124,7 +125,7 @@ func (r *running) line(t *testing.T, into any) {
 	t.Helper()
 	select {
 	case r.last = <-r.lines:
-	case <-time.After(10 * time.Second):
+	case <-time.After(eventually.Patience):
 		t.Fatal("no line")
 	}
 	if err := json.Unmarshal([]byte(r.last), into); err != nil {

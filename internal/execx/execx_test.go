@@ -12,6 +12,7 @@ import (
 
 	"bottle.internal/internal/execx"
 	"bottle.internal/internal/secret"
+	"bottle.internal/tests/eventually"
 )
 
 func shell(script string) execx.Cmd {
@@ -88,13 +89,7 @@ func TestCancelInterruptsThenKillsTheGroup(t *testing.T) {
 			if err := process.Wait(); !errors.Is(err, context.Canceled) {
 				t.Errorf("Wait() = %v, want it to be context.Canceled", err)
 			}
-			for range 100 {
-				if !alive(child) {
-					return
-				}
-				time.Sleep(10 * time.Millisecond)
-			}
-			t.Errorf("the grandchild %d outlived its group", child)
+			eventually.True(t, "the end of the grandchild with its group", func() bool { return !alive(child) })
 		})
 	}
 }

@@ -8,13 +8,13 @@ import (
 	"net"
 	"strings"
 	"testing"
-	"time"
 
 	"go.uber.org/goleak"
 
 	"bottle.internal/internal/control"
 	"bottle.internal/internal/link"
 	"bottle.internal/internal/secret"
+	"bottle.internal/tests/eventually"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -52,13 +52,13 @@ func TestGate(t *testing.T) {
 	inputs <- with(t, first, port)
 
 	var dialer net.Dialer
-	for { // until it listens
-		if conn, err := dialer.DialContext(t.Context(), "tcp", address); err == nil {
+	eventually.True(t, "it listens", func() bool {
+		conn, err := dialer.DialContext(t.Context(), "tcp", address)
+		if err == nil {
 			_ = conn.Close()
-			break
 		}
-		time.Sleep(time.Millisecond)
-	}
+		return err == nil
+	})
 	for _, test := range []struct {
 		who  string
 		key  link.Key
@@ -84,9 +84,7 @@ func TestGate(t *testing.T) {
 	}
 
 	inputs <- with(t, second, port)
-	for through(t, address, second, port) != "hello" {
-		time.Sleep(time.Millisecond)
-	}
+	eventually.True(t, "the second key opens it", func() bool { return through(t, address, second, port) == "hello" })
 	if got := through(t, address, first, port); got != "" {
 		t.Errorf("the old key gets %q", got)
 	}

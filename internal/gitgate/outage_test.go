@@ -206,12 +206,6 @@ func TestBadReload(t *testing.T) {
 // await waits for a line of the log.
 func (w *world) await(event string) line {
 	w.t.Helper()
-	for range 1000 {
-		if lines := w.events(event); len(lines) > 0 {
-			return lines[0]
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	w.t.Fatalf("no %s in the log", event)
-	return line{}
+	w.log.Await(w.t, event, nil)
+	return w.events(event)[0]
 }

@@ -20,6 +20,7 @@ import (
 
 	"bottle.internal/internal/control"
 	"bottle.internal/internal/execx"
+	"bottle.internal/tests/eventually"
 	"bottle.internal/tests/logtest"
 )
 
@@ -139,7 +140,7 @@ func (r *running) event(what control.What) control.Event {
 			r.t.Fatalf("event %+v (%v), want %s", e, r.host.Err(), what)
 		}
 		return e
-	case <-time.After(10 * time.Second):
+	case <-time.After(eventually.Patience):
 		r.t.Fatalf("no event, want %s", what)
 	}
 	panic("unreachable")
@@ -148,18 +149,7 @@ func (r *running) event(what control.What) control.Event {
 // logged waits for a line of the log.
 func (r *running) logged(line string) {
 	r.t.Helper()
-	eventually(r.t, "log line "+line, func() bool { return strings.Contains(r.log.String(), line) })
-}
-
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for range 2000 {
-		if ok() {
-			return
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
-	t.Errorf("never happened: %s", what)
+	r.log.AwaitText(r.t, line)
 }
 
 // get asks a daemon for a path.

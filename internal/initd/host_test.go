@@ -12,6 +12,7 @@ import (
 	"bottle.internal/internal/control"
 	"bottle.internal/internal/execx"
 	"bottle.internal/internal/secret"
+	"bottle.internal/tests/eventually"
 )
 
 func TestTheHostMayGo(t *testing.T) {
@@ -28,7 +29,7 @@ func TestTheHostMayGo(t *testing.T) {
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the daemon serves without a host", func() bool { got, _ := get(t, port, "/"); return got == "daemon /" })
+	eventually.True(t, "the daemon serves without a host", func() bool { got, _ := get(t, port, "/"); return got == "daemon /" })
 }
 
 func TestNonsenseFromTheHost(t *testing.T) {

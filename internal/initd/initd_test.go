@@ -18,6 +18,7 @@ import (
 	"bottle.internal/internal/control"
 	"bottle.internal/internal/execx"
 	"bottle.internal/internal/secret"
+	"bottle.internal/tests/eventually"
 )
 
 func TestLifeOfABundle(t *testing.T) {
@@ -68,7 +69,7 @@ func TestKilledDaemonComesBack(t *testing.T) {
 	if again := pidOf(t, r.event(control.Started)); again == pid {
 		t.Errorf("pid %d again", again)
 	}
-	eventually(t, "the daemon serves again", func() bool { got, _ := get(t, port, "/"); return got == "daemon /" })
+	eventually.True(t, "the daemon serves again", func() bool { got, _ := get(t, port, "/"); return got == "daemon /" })
 	if took := time.Since(begin); took > 2*time.Second {
 		t.Errorf("back after %v", took)
 	}
@@ -117,7 +118,7 @@ func TestOrphansAreReaped(t *testing.T) {
 	if parent != r.process.Pid() {
 		t.Errorf("the orphan's parent is %d, init is %d", parent, r.process.Pid())
 	}
-	eventually(t, "the dead orphan is reaped", func() bool { state, _ := status(leaf); return state == 0 })
+	eventually.True(t, "the dead orphan is reaped", func() bool { state, _ := status(leaf); return state == 0 })
 }
 
 // Only its supervisor may learn how a daemon ended.
@@ -128,7 +129,7 @@ func TestReaperLeavesOurChildrenAlone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the child is dead", func() bool { state, _ := status(process.Pid()); return state == 'Z' })
+	eventually.True(t, "the child is dead", func() bool { state, _ := status(process.Pid()); return state == 'Z' })
 	r.reap()
 	if got := describe(r.wait(process)); got != "exit status 7" {
 		t.Errorf("the child's end: %s", got)
@@ -143,7 +144,7 @@ func TestWhatADaemonStartedDiesWithIt(t *testing.T) {
 	if err := syscall.Kill(pidOf(t, r.event(control.Started)), syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the child is gone", func() bool { state, _ := status(child); return state == 0 })
+	eventually.True(t, "the child is gone", func() bool { state, _ := status(child); return state == 0 })
 }
 
 // find waits for a line of the log and returns the two numbers in it.
@@ -151,7 +152,7 @@ func (r *running) find(pattern string) (first, second int) {
 	r.t.Helper()
 	line := regexp.MustCompile(pattern)
 	var found []string
-	eventually(r.t, "log line "+pattern, func() bool { found = line.FindStringSubmatch(r.log.String()); return found != nil })
+	eventually.True(r.t, "log line "+pattern, func() bool { found = line.FindStringSubmatch(r.log.String()); return found != nil })
 	if found == nil {
 		r.t.FailNow()
 	}
@@ -246,7 +247,7 @@ func TestDeliver(t *testing.T) {
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "it starts with the new inputs", func() bool {
+	eventually.True(t, "it starts with the new inputs", func() bool {
 		return strings.Count(r.log.String(), "egress| inputs: ROUTES=two") == 2
 	})
 	if strings.Contains(r.log.String(), "other| inputs: ROUTES") {
@@ -332,11 +333,11 @@ func TestReadyWaitsForHealth(t *testing.T) {
 		code := Health(t.Context(), r.config.HealthSocket, &stdout, &stderr)
 		return code, stdout.String()
 	}
-	eventually(t, "init answers", func() bool { _, said := health(); return said == "init waiting for bootstrap\n" })
+	eventually.True(t, "init answers", func() bool { _, said := health(); return said == "init waiting for bootstrap\n" })
 	if err := r.host.Bootstrap(t.Context(), control.Bootstrap{}); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the daemon is sick", func() bool { code, said := health(); return code == 1 && said == "init running\nweb answers 503\n" })
+	eventually.True(t, "the daemon is sick", func() bool { code, said := health(); return code == 1 && said == "init running\nweb answers 503\n" })
 	if strings.Contains(r.log.String(), "init| ready") {
 		t.Error("ready with a sick daemon")
 	}

@@ -4,6 +4,8 @@ import (
 	"io"
 	"strings"
 	"testing"
+
+	"bottle.internal/tests/eventually"
 )
 
 func TestStrangersGetNothing(t *testing.T) {
@@ -38,7 +40,7 @@ func TestStrangersGetNothing(t *testing.T) {
 		}
 	})
 	t.Cleanup(func() {
-		eventually(t, "all ten are counted", func() bool { return gate.Stats().Refused == 10 })
+		eventually.True(t, "all ten are counted", func() bool { return gate.Stats().Refused == 10 })
 		if stats := gate.Stats(); stats.Admitted != 0 {
 			t.Errorf("stats %+v", stats)
 		}
@@ -56,7 +58,7 @@ func TestSlowlorisDoesNotShutTheGate(t *testing.T) {
 			_, _ = io.WriteString(conn, "B")
 		}
 	}
-	eventually(t, "every place is taken", func() bool {
+	eventually.True(t, "every place is taken", func() bool {
 		gate.mu.Lock()
 		defer gate.mu.Unlock()
 		return len(gate.pending) == MaxPending

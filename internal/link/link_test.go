@@ -125,18 +125,6 @@ func ask(conn Conn, text string) (string, error) {
 	return string(answer), err
 }
 
-// eventually waits for something that another goroutine is about to do.
-func eventually(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	for range 1000 {
-		if ok() {
-			return
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
-	t.Fatalf("never happened: %s", what)
-}
-
 func TestKeyPrintsNowhere(t *testing.T) {
 	t.Parallel()
 	raw := bytes.Repeat([]byte("K"), KeySize)

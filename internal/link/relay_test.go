@@ -17,6 +17,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"bottle.internal/tests/eventually"
 )
 
 // stream gives size bytes that depend on their position, so that a lost, doubled or
@@ -67,7 +69,7 @@ func TestHundredMegabytesBothWays(t *testing.T) {
 	if got := <-gotUp; got != wantUp {
 		t.Errorf("up: %s, want %s", got, wantUp)
 	}
-	eventually(t, "the relay has let go", func() bool { return relay.Stats().Active == 0 })
+	eventually.True(t, "the relay has let go", func() bool { return relay.Stats().Active == 0 })
 	if stats := relay.Stats(); stats.Up != size || stats.Down != size {
 		t.Errorf("the relay counted %+v", stats)
 	}
@@ -166,7 +168,7 @@ func TestRelayBound(t *testing.T) {
 	for i := range open {
 		open[i] = dial(t, "unix", relay.config.Socket)
 	}
-	eventually(t, "all are open", func() bool { return relay.Stats().Active == MaxRelayConns })
+	eventually.True(t, "all are open", func() bool { return relay.Stats().Active == MaxRelayConns })
 	over := dial(t, "unix", relay.config.Socket)
 	if n, err := over.Read(make([]byte, 1)); n != 0 || err == nil {
 		t.Errorf("connection 257 reads %d, %v", n, err)
@@ -175,11 +177,11 @@ func TestRelayBound(t *testing.T) {
 		t.Errorf("stats %+v, %d dials: nothing may be dialled before the first byte", stats, dials.Load())
 	}
 	_ = open[0].Close()
-	eventually(t, "a place is free again", func() bool { return relay.Stats().Active == MaxRelayConns-1 })
+	eventually.True(t, "a place is free again", func() bool { return relay.Stats().Active == MaxRelayConns-1 })
 	if _, err := ask(dial(t, "unix", relay.config.Socket), "x"); err != nil && !errors.Is(err, syscall.ECONNRESET) {
 		t.Error(err)
 	}
-	eventually(t, "the newcomer was served", func() bool { return dials.Load() == 2 })
+	eventually.True(t, "the newcomer was served", func() bool { return dials.Load() == 2 })
 }
 
 func TestSilentGuestIsLetGo(t *testing.T) {

@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+
+	"bottle.internal/tests/eventually"
 )
 
 func TestSocketIsTheOwnersAlone(t *testing.T) {
@@ -27,7 +29,7 @@ func TestSocketIsTheOwnersAlone(t *testing.T) {
 	if got, _ := ask(dial(t, "unix", foreign.config.Socket), "x"); got != "" {
 		t.Errorf("another user got %q", got)
 	}
-	eventually(t, "another user is refused", func() bool { s := foreign.Stats(); return s.Refused == 1 && s.Accepted == 0 })
+	eventually.True(t, "another user is refused", func() bool { s := foreign.Stats(); return s.Refused == 1 && s.Accepted == 0 })
 	if asked.Load() != int64(os.Geteuid())+1 {
 		t.Errorf("the kernel names uid %d", asked.Load()-1)
 	}
@@ -101,5 +103,5 @@ func TestStaleSocketIsReplaced(t *testing.T) {
 	if _, err := ask(dial(t, "unix", path), "x"); err != nil && !errors.Is(err, syscall.ECONNRESET) {
 		t.Error(err)
 	}
-	eventually(t, "the new relay answered", func() bool { return relay.Stats().Accepted == 1 })
+	eventually.True(t, "the new relay answered", func() bool { return relay.Stats().Accepted == 1 })
 }

@@ -19,6 +19,7 @@ import (
 	"bottle.internal/internal/plan"
 	"bottle.internal/internal/proposal"
 	"bottle.internal/internal/proposal/ask"
+	"bottle.internal/tests/eventually"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -250,9 +251,7 @@ func TestPlantedFilesAreRefused(t *testing.T) {
 			if err := test.plant(b, b.path("decisions", good+".json")); err != nil {
 				t.Fatal(err)
 			}
-			for !strings.Contains(b.audited(), "queue-tampered") {
-				time.Sleep(time.Millisecond)
-			}
+			eventually.True(t, "the tampering is told", func() bool { return strings.Contains(b.audited(), "queue-tampered") })
 			if _, err := b.desk.Decide(good, yes()); err == nil {
 				t.Error("a decision was made over a planted one")
 			}

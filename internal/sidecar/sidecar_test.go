@@ -24,6 +24,7 @@ import (
 	"bottle.internal/internal/link"
 	"bottle.internal/internal/secret"
 	"bottle.internal/internal/sidecar"
+	"bottle.internal/tests/eventually"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -47,7 +48,7 @@ func (h *heard) Send(_ context.Context, e event.Event) {
 // wait returns when a line was said.
 func (h *heard) wait(t *testing.T, line string) {
 	t.Helper()
-	for timeout := time.After(10 * time.Second); ; {
+	for timeout := time.After(eventually.Patience); ; {
 		select {
 		case said := <-h.news:
 			if said == line {

@@ -170,9 +170,7 @@ func TestDisconnectedClient(t *testing.T) {
 	if err := <-done; err == nil {
 		t.Error("the call did not end")
 	}
-	for status := 503; status != 200; time.Sleep(time.Millisecond) {
-		status, _ = d.exchange(post(d.addr, "", listCall)) // until the slot is back
-	}
+	d.slotIsBack()
 	if view, err := h.desk.View(id); err != nil || view.Status != ask.Pending {
 		t.Errorf("the proposal: %+v, %v", view, err)
 	}

@@ -4,13 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 	"go.uber.org/goleak"
@@ -21,6 +21,7 @@ import (
 	"bottle.internal/internal/proposal/ask"
 	"bottle.internal/internal/secret"
 	"bottle.internal/internal/supervise"
+	"bottle.internal/tests/eventually"
 	"bottle.internal/tests/logtest"
 )
 
@@ -259,21 +260,18 @@ func (h *host) plan() plan.Plan {
 // audited waits for a line of the audit log.
 func (h *host) audited(parts ...string) string {
 	h.t.Helper()
-	for {
+	var found string
+	eventually.True(h.t, fmt.Sprintf("an audit line with %q", parts), func() bool {
 		h.mu.Lock()
-		lines := slices.Clone(h.audits)
-		h.mu.Unlock()
-		for _, line := range lines {
-			if !slices.ContainsFunc(parts, func(part string) bool { return !strings.Contains(line, part) }) {
-				return line
+		defer h.mu.Unlock()
+		for _, found = range h.audits {
+			if !slices.ContainsFunc(parts, func(part string) bool { return !strings.Contains(found, part) }) {
+				return true
 			}
 		}
-		select {
-		case <-h.t.Context().Done():
-			h.t.Fatalf("no audit line has %q", parts)
-		case <-time.After(time.Millisecond):
-		}
-	}
+		return false
+	})
+	return found
 }
 
 // decide is the operator in another process.
@@ -291,22 +289,20 @@ func (h *host) decide(id string, a proposal.Answer) {
 // proposed waits for a proposal that is undecided.
 func (h *host) proposed() proposal.View {
 	h.t.Helper()
-	for {
+	var found proposal.View
+	eventually.True(h.t, "a proposal", func() bool {
 		views, problems := h.desk.List()
 		if len(problems) > 0 {
 			h.t.Fatal(problems)
 		}
-		for _, view := range views {
-			if view.Status == ask.Pending {
-				return view
+		for _, found = range views {
+			if found.Status == ask.Pending {
+				return true
 			}
 		}
-		select {
-		case <-h.t.Context().Done():
-			h.t.Fatal("nothing was proposed")
-		case <-time.After(time.Millisecond):
-		}
-	}
+		return false
+	})
+	return found
 }
 
 func inputsOf(t *testing.T, p plan.Plan) control.Inputs {

@@ -19,6 +19,7 @@ import (
 	"bottle.internal/internal/proposal/ask"
 	"bottle.internal/internal/secret"
 	"bottle.internal/internal/supervise"
+	"bottle.internal/tests/eventually"
 )
 
 // silent is a host that must not be asked.
@@ -281,9 +282,7 @@ func TestBadReload(t *testing.T) {
 	c := silent(t)
 	d := start(t, supervise.Config{Channel: c, Public: proposal.Public(testPlan())})
 	c.inputs <- control.Inputs{}
-	for !strings.Contains(d.log.String(), `"event":"reload","problem":"0 inputs`) {
-		time.Sleep(time.Millisecond)
-	}
+	d.log.AwaitText(t, `"event":"reload","problem":"0 inputs`)
 	if a := d.must(d.client(), "list-egress-routes", nil); !strings.Contains(a.text, "api.example.com") {
 		t.Errorf("after a bad reload: %s", a.text)
 	}
@@ -382,7 +381,14 @@ func TestHangUpOfAnOlderClient(t *testing.T) {
 	}
 	<-asked
 	_ = conn.Close()
-	for status := 503; status != 200; time.Sleep(time.Millisecond) {
-		status, _ = d.exchange(post(d.addr, "", listCall)) // far sooner than the call would end
-	}
+	d.slotIsBack() // far sooner than the call would end
+}
+
+// slotIsBack waits until the only session's place is free again.
+func (d *daemon) slotIsBack() {
+	d.t.Helper()
+	eventually.True(d.t, "the slot is back", func() bool {
+		status, _ := d.exchange(post(d.addr, "", listCall))
+		return status == 200
+	})
 }

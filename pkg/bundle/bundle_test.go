@@ -8,10 +8,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"bottle.internal/tests/eventually"
 	"bottle.internal/tests/logtest"
 )
 
@@ -39,17 +39,6 @@ func mustStart(t *testing.T, f *fakeEngine, spec Spec) *Bundle {
 	return b
 }
 
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for range 1000 {
-		if ok() {
-			return
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
-	t.Errorf("never happened: %s", what)
-}
-
 func TestStartUseClose(t *testing.T) {
 	t.Parallel()
 	f, logs := newFake(t), &logtest.Buffer{}
@@ -74,7 +63,7 @@ func TestStartUseClose(t *testing.T) {
 	if _, err := io.ReadFull(stdout, answer); err != nil || string(answer) != "echo of hello" {
 		t.Errorf("stdout says %q, %v", answer, err)
 	}
-	eventually(t, "both logs arrive", func() bool {
+	eventually.True(t, "both logs arrive", func() bool {
 		return strings.Contains(logs.String(), "init| up\n") && strings.Contains(logs.String(), "got \"cert and key\"\n")
 	})
 	if alive, err := b.Alive(t.Context()); !alive || err != nil {

@@ -19,6 +19,7 @@ import (
 	"bottle.internal/internal/canary"
 	"bottle.internal/internal/launch"
 	"bottle.internal/internal/state"
+	"bottle.internal/tests/eventually"
 )
 
 // guardedText is a bottle with one route that anything may be sent to, one of a provider, and
@@ -133,13 +134,13 @@ func TestCanaryThroughEgress(t *testing.T) {
 		if _, err := g.engine.ContainerKill(t.Context(), g.container(), client.ContainerKillOptions{Signal: "KILL"}); err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, 20*time.Second, func() string {
+		eventually.Fine(t, eventually.Patience, func() string {
 			if g.sidecar.Gate() != "" {
 				return "it is still there"
 			}
 			return ""
 		})
-		eventually(t, 40*time.Second, func() string {
+		eventually.Fine(t, 40*time.Second, func() string {
 			if g.sidecar.Gate() == "" {
 				return "it is not there"
 			}

@@ -26,6 +26,7 @@ import (
 
 	"bottle.internal/internal/link"
 	"bottle.internal/pkg/bundle"
+	"bottle.internal/tests/eventually"
 )
 
 const (
@@ -120,7 +121,7 @@ func (b *bottle) requests(t *testing.T, name string) int {
 	if got := b.once(t, api+marker); got.status != http.StatusOK {
 		t.Fatalf("a request to count with: %s", got)
 	}
-	eventually(t, 5*time.Second, func() string {
+	eventually.Fine(t, eventually.Patience, func() string {
 		if strings.Contains(b.echoLog.String(), marker) {
 			return ""
 		}
@@ -248,7 +249,7 @@ func (b *bottle) upstream(t *testing.T) *journal {
 	}
 	files := map[string][]byte{"/up/cert.pem": leaf.CertPEM, "/up/key.pem": []byte(leaf.KeyPEM.Reveal())}
 	said := b.beside(t, []string{"up.bottle.test"}, files, "serve", "/up/cert.pem", "/up/key.pem")
-	eventually(t, 10*time.Second, func() string {
+	eventually.Fine(t, eventually.Patience, func() string {
 		if strings.Contains(said.String(), "ready") {
 			return ""
 		}

@@ -35,6 +35,7 @@ import (
 	"bottle.internal/internal/state"
 	"bottle.internal/internal/token"
 	"bottle.internal/pkg/smolvm"
+	"bottle.internal/tests/eventually"
 )
 
 // inhabited is a whole launch around the real bundle, its relays and its audit log, with this
@@ -260,7 +261,7 @@ func (g *inhabited) curl(t *testing.T, args ...string) (status int, said string)
 func (g *inhabited) audited(t *testing.T, parts ...string) string {
 	t.Helper()
 	var found string
-	eventually(t, 10*time.Second, func() string {
+	eventually.Fine(t, eventually.Patience, func() string {
 		data, err := os.ReadFile(g.audits)
 		if err != nil {
 			return err.Error()

@@ -15,6 +15,7 @@ import (
 	"github.com/moby/moby/client"
 
 	"bottle.internal/internal/daemons"
+	"bottle.internal/tests/eventually"
 	"bottle.internal/tests/integration/rig"
 	"bottle.internal/tests/need"
 )
@@ -108,7 +109,7 @@ func TestKilledDaemon(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		took := eventually(t, back, func() string { return b.all(t) })
+		took := eventually.Fine(t, back, func() string { return b.all(t) })
 		t.Logf("all are back after %v", took.Round(time.Millisecond))
 	})
 }
@@ -121,7 +122,7 @@ func testKilled(t *testing.T, b *bottle, name string) {
 	before := b.processes(t)
 	arrived, said := b.requests(t, "api.bottle.test"), strings.Count(b.events.String(), name+": death killed by signal killed")
 	asking := b.ask(t)
-	eventually(t, back, func() string {
+	eventually.Fine(t, back, func() string {
 		if asking.good.Load() > 0 {
 			return ""
 		}
@@ -138,7 +139,7 @@ func testKilled(t *testing.T, b *bottle, name string) {
 	b.meanwhile(t, name)
 	begin := time.Now()
 	resume()
-	eventually(t, back, func() string { return b.all(t) })
+	eventually.Fine(t, back, func() string { return b.all(t) })
 	t.Logf("back %v after init saw the death", time.Since(begin).Round(time.Millisecond))
 	asking.stop()
 	if time.Since(begin) > back {
@@ -147,7 +148,7 @@ func testKilled(t *testing.T, b *bottle, name string) {
 	if after := b.processes(t); after[name] == before[name] || after["init"] != before["init"] {
 		t.Errorf("the processes were %v and are %v", before, after)
 	}
-	eventually(t, back, func() string {
+	eventually.Fine(t, back, func() string {
 		if strings.Count(b.events.String(), name+": death killed by signal killed") > said {
 			return ""
 		}
@@ -250,7 +251,7 @@ func TestKilledContainer(t *testing.T) {
 			if err := way.do(); err != nil {
 				t.Fatal(err)
 			}
-			eventually(t, 20*time.Second, func() string {
+			eventually.Fine(t, eventually.Patience, func() string {
 				if strings.Count(b.events.String(), "the bundle is back") == told {
 					return "it does not come back: " + b.events.String()
 				}
@@ -266,7 +267,7 @@ func TestKilledContainer(t *testing.T) {
 		if _, err := b.engine.ContainerRemove(t.Context(), b.container(), client.ContainerRemoveOptions{Force: true}); err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, 10*time.Second, func() string {
+		eventually.Fine(t, eventually.Patience, func() string {
 			if strings.Contains(b.events.String(), "it does not come back: ") {
 				return ""
 			}

@@ -153,17 +153,3 @@ func nothingLeft(ctx context.Context, engine *client.Client) error {
 	}
 	return err
 }
-
-// eventually waits until check has nothing to say, and returns how long that took.
-func eventually(t *testing.T, within time.Duration, check func() string) time.Duration {
-	t.Helper()
-	for begin := time.Now(); ; time.Sleep(10 * time.Millisecond) {
-		problem := check()
-		if problem == "" {
-			return time.Since(begin)
-		}
-		if time.Since(begin) > within {
-			t.Fatalf("not within %v: %s", within, problem)
-		}
-	}
-}

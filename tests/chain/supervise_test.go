@@ -16,6 +16,7 @@ import (
 
 	"bottle.internal/internal/proposal"
 	"bottle.internal/internal/proposal/ask"
+	"bottle.internal/tests/eventually"
 )
 
 const later = "https://later.bottle.test"
@@ -76,7 +77,7 @@ func (b *bottle) approve(t *testing.T) {
 	}
 	defer desk.Close()
 	var id string
-	eventually(t, 5*time.Second, func() string {
+	eventually.Fine(t, eventually.Patience, func() string {
 		views, problems := desk.List()
 		for _, view := range views {
 			if view.Status == ask.Pending {
@@ -123,7 +124,7 @@ func TestApproval(t *testing.T) {
 	desk := time.Now()
 	b.approve(t)
 	approved := time.Now()
-	eventually(t, 5*time.Second, func() string {
+	eventually.Fine(t, eventually.Patience, func() string {
 		if got := b.once(t, later+"/docs/x"); got.status != http.StatusOK {
 			return got.String()
 		}

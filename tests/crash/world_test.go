@@ -12,7 +12,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/client"
@@ -22,6 +21,7 @@ import (
 	"bottle.internal/internal/state"
 	"bottle.internal/pkg/bundle"
 	"bottle.internal/pkg/smolvm"
+	"bottle.internal/tests/eventually"
 	"bottle.internal/tests/integration/rig"
 )
 
@@ -318,17 +318,11 @@ func (w *world) crash(t *testing.T, at string, args ...string) (rig.Result, []st
 // settle waits for calls of the VM tool that outlive their caller.
 func (w *world) settle(t *testing.T) {
 	t.Helper()
-	for end := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		busy := slices.ContainsFunc(slices.Collect(maps.Values(rig.CommandLines())), func(line string) bool {
+	eventually.True(t, "the calls of the VM tool end", func() bool {
+		return !slices.ContainsFunc(slices.Collect(maps.Values(rig.CommandLines())), func(line string) bool {
 			return strings.HasPrefix(line, w.VMTool+" machine ") && strings.Contains(line, "bottle-"+prefix)
 		})
-		if !busy {
-			return
-		}
-		if time.Now().After(end) {
-			t.Fatal("calls of the VM tool do not end")
-		}
-	}
+	})
 }
 
 // run is a command that must succeed.

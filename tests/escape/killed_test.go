@@ -15,6 +15,7 @@ import (
 	"bottle.internal/internal/daemons"
 	"bottle.internal/internal/guest/probe"
 	"bottle.internal/pkg/bundle"
+	"bottle.internal/tests/eventually"
 	"bottle.internal/tests/integration/rig"
 )
 
@@ -119,15 +120,15 @@ func (s *scene) withDead(t *testing.T, dead, stays []string) {
 // allOpen waits until every way answers.
 func (s *scene) allOpen(t *testing.T, when string) []string {
 	t.Helper()
-	for begin := time.Now(); ; time.Sleep(100 * time.Millisecond) {
-		open, said := s.open(t)
-		if len(open) == len(ways()) {
-			return open
+	var open []string
+	eventually.Fine(t, back, func() string {
+		var said []probe.Observation
+		if open, said = s.open(t); len(open) == len(ways()) {
+			return ""
 		}
-		if time.Since(begin) > back {
-			t.Fatalf("%s: %s", when, tell(said))
-		}
-	}
+		return when + ": " + tell(said)
+	})
+	return open
 }
 
 func orNone(list []string) string {

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/creack/pty"
+
+	"bottle.internal/tests/eventually"
 )
 
 // detached starts a bottle of it-tty that outlives its command.
@@ -44,7 +46,7 @@ func (w *world) attach(t *testing.T, size *pty.Winsize, args ...string) *process
 // through the terminal.
 func (p *process) showed(t *testing.T, text string) {
 	t.Helper()
-	eventually(t, 10*time.Second, func() string {
+	eventually.Fine(t, eventually.Patience, func() string {
 		if strings.Contains(p.stdout.String(), text) {
 			return ""
 		}
@@ -170,7 +172,7 @@ func TestDetachedCalledOff(t *testing.T) {
 				w.noneLeft(t, "it-tty")
 				return
 			}
-			eventually(t, 30*time.Second, func() string {
+			eventually.Fine(t, 30*time.Second, func() string {
 				left, err := w.Left(t.Context(), w.engine, "it-tty-")
 				if err != nil {
 					return err.Error()

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"bottle.internal/internal/guest"
+	"bottle.internal/tests/eventually"
 )
 
 // One of the five: a command goes in, its streams and its exit code come out.
@@ -93,7 +94,7 @@ func TestExecSignal(t *testing.T) {
 	if code := p.end(t, 10*time.Second); code != 130 {
 		t.Errorf("exit %d, want 130: %s", code, p)
 	}
-	eventually(t, 10*time.Second, func() string { return l.exec(t, "pgrep", "-af", "sleep 432[1]").Stdout })
+	eventually.Fine(t, eventually.Patience, func() string { return l.exec(t, "pgrep", "-af", "sleep 432[1]").Stdout })
 	if got := l.sh(t, "pgrep -u agent -x sleep | wc -l"); got != "1" {
 		t.Errorf("the agent's own sleep: %s processes", got)
 	}

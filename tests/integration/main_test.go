@@ -11,7 +11,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/moby/moby/client"
 
@@ -134,20 +133,6 @@ func (w *world) nothingLeft(ctx context.Context) error {
 		err = reapErr
 	}
 	return err
-}
-
-// eventually waits until check has nothing to say.
-func eventually(t *testing.T, within time.Duration, check func() string) {
-	t.Helper()
-	for begin := time.Now(); ; time.Sleep(20 * time.Millisecond) {
-		problem := check()
-		if problem == "" {
-			return
-		}
-		if time.Since(begin) > within {
-			t.Fatalf("not within %v: %s", within, problem)
-		}
-	}
 }
 
 // noneLeft fails with what bottles of an agent left behind.

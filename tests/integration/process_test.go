@@ -15,6 +15,7 @@ import (
 
 	"github.com/creack/pty"
 
+	"bottle.internal/tests/eventually"
 	"bottle.internal/tests/integration/rig"
 	"bottle.internal/tests/logtest"
 )
@@ -72,7 +73,7 @@ func (p *process) wait() {
 // said waits until the process has printed text.
 func (p *process) said(t *testing.T, text string) {
 	t.Helper()
-	eventually(t, 3*time.Minute, func() string {
+	eventually.Fine(t, 3*time.Minute, func() string {
 		if strings.Contains(p.stdout.String(), text) || strings.Contains(p.stderr.String(), text) {
 			return ""
 		}

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/creack/pty"
+
+	"bottle.internal/tests/eventually"
 )
 
 // types writes what a person would type.
@@ -52,7 +54,7 @@ func TestStartOnATerminal(t *testing.T) {
 // followed asks until the new size has arrived: it takes one more exec.
 func followed(t *testing.T, p *process, want string) {
 	t.Helper()
-	eventually(t, 20*time.Second, func() string {
+	eventually.Fine(t, eventually.Patience, func() string {
 		p.types(t, "echo size=$(stty size) term=$TERM\n")
 		time.Sleep(300 * time.Millisecond)
 		if strings.Contains(p.stdout.String(), want) {

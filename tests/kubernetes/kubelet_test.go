@@ -14,11 +14,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"go.yaml.in/yaml/v3"
 
 	"bottle.internal/internal/execx"
+	"bottle.internal/tests/eventually"
 	"bottle.internal/tests/integration/rig"
 )
 
@@ -189,16 +189,14 @@ func (k *kubelet) start(pod string, args []string, name string, probe node) {
 	for _, word := range probe.at("exec", "command").list() {
 		words = append(words, word.String())
 	}
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(200 * time.Millisecond) {
+	eventually.Fine(k.t, eventually.Patience, func() string {
 		result, err := k.docker(words...)
 		if err == nil && result.Code == 0 {
-			return
+			return ""
 		}
-		if time.Now().After(deadline) {
-			logs, _ := k.docker("logs", prefix+"-"+pod+"-"+name)
-			k.t.Fatalf("%s is not ready: %v %s\n%s", name, err, result, logs)
-		}
-	}
+		logs, _ := k.docker("logs", prefix+"-"+pod+"-"+name)
+		return fmt.Sprintf("%s is not ready: %v %s\n%s", name, err, result, logs)
+	})
 }
 
 // run runs a container to its end.

@@ -18,6 +18,7 @@ import (
 	"bottle.internal/internal/execx"
 	"bottle.internal/internal/lite/cli"
 	"bottle.internal/internal/lite/store"
+	"bottle.internal/tests/eventually"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -196,7 +197,7 @@ func TestStartDies(t *testing.T) {
 			t.Fatal(err)
 		}
 		var run store.Run
-		eventually(t, w, "QEMU is started", func() bool {
+		eventually.True(t, "QEMU is started", func() bool {
 			run, _, _ = w.machine("a").ReadRun()
 			return run.QEMU.Alive()
 		})
@@ -206,7 +207,7 @@ func TestStartDies(t *testing.T) {
 		if err := start.Wait(); err == nil {
 			t.Error("start succeeded")
 		}
-		eventually(t, w, "supervisor and QEMU end", func() bool { return !run.Supervisor.Alive() && !run.QEMU.Alive() })
+		eventually.True(t, "supervisor and QEMU end", func() bool { return !run.Supervisor.Alive() && !run.QEMU.Alive() })
 		w.must(t, "machine", "delete", "--name", "a", "--force")
 	}
 }

@@ -21,6 +21,7 @@ import (
 
 	"bottle.internal/internal/execx"
 	"bottle.internal/internal/lite/store"
+	"bottle.internal/tests/eventually"
 )
 
 // background starts a client whose command says "ready" first.
@@ -55,7 +56,7 @@ func testClientDies(t *testing.T, w *world) {
 		t.Fatal(err)
 	}
 	_ = process.Wait()
-	eventually(t, w, "the command dies with its client", func() bool {
+	eventually.True(t, "the command dies with its client", func() bool {
 		return w.sh(t, "a", "kill -0 $(cat "+pidFile+") 2>/dev/null").code == 1
 	})
 	check(t, w.sh(t, "a", "echo alive"), result{stdout: "alive\n"})
@@ -195,8 +196,8 @@ func testKillSupervisor(t *testing.T, w *world) {
 	if err := syscall.Kill(w.pid(t, "a"), syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, w, "QEMU dies with its supervisor", func() bool { return !qemu.Alive() })
-	eventually(t, w, "ls tells the truth", func() bool {
+	eventually.True(t, "QEMU dies with its supervisor", func() bool { return !qemu.Alive() })
+	eventually.True(t, "ls tells the truth", func() bool {
 		got := w.state(t, "a") // "unreachable" while the kernel is still ending the process
 		return got.State == "stopped" && got.PID == nil
 	})
@@ -217,7 +218,7 @@ func testReboot(t *testing.T, w *world) {
 	if err := syscall.Kill(w.pid(t, "a"), syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, w, "QEMU dies with its supervisor", func() bool { return !qemu.Alive() })
+	eventually.True(t, "QEMU dies with its supervisor", func() bool { return !qemu.Alive() })
 	bystander := store.Process{PID: os.Getpid(), Start: 1}
 	if err := w.machine("a").WriteRun(store.Run{Supervisor: bystander, QEMU: bystander, Accel: "tcg", Ready: true}); err != nil {
 		t.Fatal(err)
@@ -244,8 +245,8 @@ func testKillQEMU(t *testing.T, w *world) {
 	if got := fmt.Sprint(process.Wait()); !strings.HasPrefix(got, "smolvm-lite: exit status 1: Error: agent operation failed: ") {
 		t.Errorf("a client of the dead machine ended with %s", got)
 	}
-	eventually(t, w, "ls tells the truth", func() bool { return w.state(t, "a").State == "stopped" })
-	eventually(t, w, "the supervisor follows QEMU", func() bool { return !alive(supervisor) })
+	eventually.True(t, "ls tells the truth", func() bool { return w.state(t, "a").State == "stopped" })
+	eventually.True(t, "the supervisor follows QEMU", func() bool { return !alive(supervisor) })
 	w.must(t, "machine", "delete", "--name", "a", "--force")
 }
 

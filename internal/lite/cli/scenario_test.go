@@ -240,17 +240,6 @@ func alive(pid int) bool {
 	return err == nil && process.Alive()
 }
 
-// eventually waits for something that another process brings about.
-func eventually(t *testing.T, w *world, what string, done func() bool) {
-	t.Helper()
-	for end := time.Now().Add(w.patience); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
-		if done() {
-			return
-		}
-	}
-	t.Errorf("%s: never", what)
-}
-
 func serveUnix(t *testing.T, path string, handle func(*net.UnixConn)) {
 	t.Helper()
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
