@@ -1,13 +1,8 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"flag"
-	"io"
-	"net"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"os/exec" // only its ExitError, which testscript returns
 	"path/filepath"
@@ -23,6 +18,7 @@ import (
 	"bottle.internal/internal/execx"
 	"bottle.internal/internal/gobuild"
 	"bottle.internal/internal/smolvmtest"
+	"bottle.internal/tests/fakeengine"
 )
 
 var update = flag.Bool("update", false, "rewrite the expected outputs in testdata/script")
@@ -72,7 +68,7 @@ func sandbox(t *testing.T, dir string) testscript.Params {
 		"BOTTLE_SOURCE=" + source,
 		"BOTTLE_BASE=scratch",
 		"DOCKER_HOST=unix:///nonexistent",
-		"ENGINE=" + fakeEngine(t),
+		"ENGINE=" + fakeengine.Serve(t, emptyEngine),
 		"XDG_CACHE_HOME=" + t.TempDir(), // shared: our programs are built once
 		"GORACE=atexit_sleep_ms=0",
 		"GOPROXY=off",
@@ -114,40 +110,17 @@ func goEnv(t *testing.T) []string {
 	return []string{"GOCACHE=" + lines[0], "GOMODCACHE=" + lines[1]}
 }
 
-// fakeEngine is a Docker Engine that has nothing. It returns its DOCKER_HOST.
-func fakeEngine(t *testing.T) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "be-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	socket := filepath.Join(dir, "docker.sock")
-	listener, err := (&net.ListenConfig{}).Listen(context.Background(), "unix", socket)
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Api-Version", "1.41")
-		w.Header().Set("Content-Type", "application/json")
-		switch {
-		case strings.HasSuffix(r.URL.Path, "/_ping"):
-		case strings.HasSuffix(r.URL.Path, "/containers/json"), strings.HasSuffix(r.URL.Path, "/networks"):
-			_, _ = io.WriteString(w, "[]")
-		case strings.HasSuffix(r.URL.Path, "/version"):
-			_, _ = io.WriteString(w, `{"Version":"20.10.24","ApiVersion":"1.41","Os":"linux","Arch":"amd64"}`)
-		case strings.HasSuffix(r.URL.Path, "/volumes"):
-			_, _ = io.WriteString(w, `{"Volumes":[]}`)
-		default:
-			t.Errorf("unexpected request: %s %s", r.Method, r.URL)
-			w.WriteHeader(http.StatusNotImplemented)
+// emptyEngine has nothing.
+func emptyEngine(path string) (json string, known bool) {
+	for end, json := range map[string]string{
+		"/containers/json": "[]", "/networks": "[]", "/volumes": `{"Volumes":[]}`,
+		"/version": `{"Version":"20.10.24","ApiVersion":"1.41","Os":"linux","Arch":"amd64"}`,
+	} {
+		if strings.HasSuffix(path, end) {
+			return json, true
 		}
-	}))
-	_ = server.Listener.Close()
-	server.Listener = listener
-	server.Start()
-	t.Cleanup(server.Close)
-	return "unix://" + socket
+	}
+	return "", false
 }
 
 // exits runs a program that must end with exactly this code, or one of a list:

@@ -240,6 +240,20 @@ func TestTheSecretKeyIsSecret(t *testing.T) {
 	refusedBoot(t, err, "has the mode 0640: others have rights to it")
 }
 
+// bundleID is what an engine calls the bundle's image.
+func (w *signedWorld) bundleID(t *testing.T) string {
+	t.Helper()
+	job, err := w.job(t.Context(), bundleRecipe, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	identity, err := w.store(nil).Identify(t.Context(), w.image(bundleRecipe, job))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return identity.Config
+}
+
 // fakeImages is an engine that loads everything under the id that the test names.
 type fakeImages struct {
 	id     string
@@ -267,16 +281,8 @@ func (*fakeImages) ImageTag(context.Context, client.ImageTagOptions) (result cli
 // The sidecars hold every credential: their image is held to the same.
 func TestOnlyASignedBundleStarts(t *testing.T) {
 	w := newSignedWorld(t)
-	job, err := w.job(t.Context(), bundleRecipe, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	identity, err := w.store(nil).Identify(t.Context(), w.image(bundleRecipe, job))
-	if err != nil {
-		t.Fatal(err)
-	}
-	engine := &fakeImages{id: identity.Config}
-	_, err = w.bundleRef(t.Context(), engine)
+	engine := &fakeImages{id: w.bundleID(t)}
+	_, err := w.bundleRef(t.Context(), engine)
 	refusedBoot(t, err, "the bundle's image is not signed by a key of "+w.keysPath()+", "+refusal+"there is no signature of it")
 	signed := w.sign(t)
 	if ref, err := w.bundleRef(t.Context(), engine); err != nil || !strings.HasPrefix(ref, "bottle-bundle:") {

@@ -20,6 +20,7 @@ import (
 	"bottle.internal/internal/launch"
 	"bottle.internal/tests/eventually"
 	"bottle.internal/tests/logtest"
+	"bottle.internal/tests/shortdir"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -37,12 +38,9 @@ type bench struct {
 
 func open(t *testing.T, size launch.Size) *bench {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "bs-") // a socket's path is short
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	dir := shortdir.New(t)
 	b := &bench{t: t, socket: filepath.Join(dir, "attach.sock")}
+	var err error
 	b.s, err = console.Open(t.Context(), console.Config{Socket: b.socket, Size: size, Note: func(event string, fields map[string]any) {
 		b.mu.Lock()
 		defer b.mu.Unlock()

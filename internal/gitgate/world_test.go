@@ -20,6 +20,7 @@ import (
 	"bottle.internal/internal/secret"
 	"bottle.internal/internal/sshagent"
 	"bottle.internal/tests/logtest"
+	"bottle.internal/tests/shortdir"
 )
 
 // world is an upstream behind sshd, a gate, and room for clients.
@@ -93,11 +94,7 @@ func (c *channel) answer(approve func(approvalQuestion) (approvalAnswer, error))
 // newWorld starts everything. change may alter the configuration and the options.
 func newWorld(t testing.TB, change func(*world, *Config)) *world {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "gg")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	dir := shortdir.New(t)
 	w := &world{t: t, dir: dir, upstream: dir + "/upstream/app.git", log: &logtest.Buffer{}, sshd: startSSHD(t, dir)}
 	w.must("", "init", "-q", "--bare", "-b", "main", w.upstream)
 	w.spec = Remote{
@@ -114,6 +111,7 @@ func newWorld(t testing.TB, change func(*world, *Config)) *world {
 		change(w, &config)
 	}
 	w.channel = &channel{inputs: make(chan control.Inputs, 1), first: inputs(t, config)}
+	var err error
 	w.channel.agent, err = sshagent.New([]sshagent.Remote{{
 		Name: "app", User: w.spec.User, KnownHostKey: w.spec.KnownHostKey, Key: secret.New(w.sshd.client),
 	}}, time.Now)

@@ -22,6 +22,7 @@ import (
 	"bottle.internal/internal/execx"
 	"bottle.internal/tests/eventually"
 	"bottle.internal/tests/logtest"
+	"bottle.internal/tests/shortdir"
 )
 
 const roleEnv = "INITD_TEST_ROLE"
@@ -69,11 +70,7 @@ type running struct {
 
 func startInit(t *testing.T, timing Timing, daemons ...Daemon) *running {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "initd")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	dir := shortdir.New(t)
 	program, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)

@@ -19,6 +19,7 @@ import (
 	"bottle.internal/internal/execx"
 	"bottle.internal/internal/secret"
 	"bottle.internal/tests/eventually"
+	"bottle.internal/tests/shortdir"
 )
 
 func TestLifeOfABundle(t *testing.T) {
@@ -312,11 +313,7 @@ func readableCopy(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir, err := os.MkdirTemp("", "initd")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	dir := shortdir.New(t)
 	path := filepath.Join(dir, "daemon")
 	if err := errors.Join(os.Chmod(dir, 0o755), os.WriteFile(path, program, 0o755)); err != nil {
 		t.Fatal(err)

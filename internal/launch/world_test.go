@@ -25,6 +25,7 @@ import (
 	"bottle.internal/internal/secret"
 	"bottle.internal/internal/state"
 	"bottle.internal/pkg/smolvm"
+	"bottle.internal/tests/shortdir"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -69,22 +70,11 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	root, err := state.OpenRoot(filepath.Join(shortDir(t), "bottle"))
+	root, err := state.OpenRoot(filepath.Join(shortdir.New(t), "bottle"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return &world{t: t, state: root, plan: demoPlan(), exists: map[string]bool{}, stuck: make(chan struct{}), targets: boundary.Open, inputs: map[string]control.Inputs{}, auditFails: make(chan struct{})}
-}
-
-// shortDir is a directory whose path leaves room for the name of a socket.
-func shortDir(t *testing.T) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "bl-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	return dir
 }
 
 const (

@@ -9,13 +9,14 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
+
+	"bottle.internal/tests/shortdir"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -76,21 +77,10 @@ func startGate(t testing.TB, key Key, ports ...uint16) (*Gate, string) {
 	return gate, listener.Addr().String()
 }
 
-// socketDir is short: macOS test directories are longer than a socket path may be.
-func socketDir(t testing.TB) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "link")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	return dir
-}
-
 func startRelay(t testing.TB, config RelayConfig) *Relay {
 	t.Helper()
 	if config.Socket == "" {
-		config.Socket = filepath.Join(socketDir(t), "8888.sock")
+		config.Socket = filepath.Join(shortdir.New(t), "8888.sock")
 	}
 	relay, err := NewRelay(t.Context(), config)
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"bottle.internal/tests/eventually"
+	"bottle.internal/tests/shortdir"
 )
 
 func TestSocketIsTheOwnersAlone(t *testing.T) {
@@ -77,7 +78,7 @@ func TestSocketRefusals(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			path := test.prepare(t, socketDir(t))
+			path := test.prepare(t, shortdir.New(t))
 			_, err := NewRelay(t.Context(), RelayConfig{Socket: path, Port: 1, Key: key, Gate: gate})
 			want := strings.NewReplacer("%[1]s", path, "%[2]s", filepath.Dir(path)).Replace(test.want)
 			if fmt.Sprint(err) != want {
@@ -92,7 +93,7 @@ func TestSocketRefusals(t *testing.T) {
 
 func TestStaleSocketIsReplaced(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(socketDir(t), "s")
+	path := filepath.Join(shortdir.New(t), "s")
 	stale, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
 	if err != nil {
 		t.Fatal(err)

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -25,6 +24,7 @@ import (
 	"bottle.internal/internal/secret"
 	"bottle.internal/internal/sidecar"
 	"bottle.internal/tests/eventually"
+	"bottle.internal/tests/shortdir"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -137,11 +137,7 @@ func TestBundleDiesAndComesBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir, err := os.MkdirTemp("", "bs-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	dir := shortdir.New(t)
 	socket := filepath.Join(dir, "8888.sock")
 	relay, err := link.NewRelay(t.Context(), link.RelayConfig{Socket: socket, Port: want.Ports[0], Key: want.Key, Gate: running.Gate})
 	if err != nil {

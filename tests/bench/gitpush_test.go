@@ -26,6 +26,7 @@ import (
 	"bottle.internal/internal/gitgate"
 	"bottle.internal/internal/secret"
 	"bottle.internal/internal/sshagent"
+	"bottle.internal/tests/shortdir"
 )
 
 const commits = 100 // of a push
@@ -56,11 +57,7 @@ func newForge(b *testing.B) *forge {
 	if _, err := os.Stat(sshdPath); err != nil {
 		b.Skip(err)
 	}
-	dir, err := os.MkdirTemp("", "bg") // short: sockets are in it
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() { _ = os.RemoveAll(dir) })
+	dir := shortdir.New(b)
 	f := &forge{b: b, dir: dir, ready: make(chan string, 1), settled: make(chan struct{}, 1)}
 	f.git("", nil, "init", "-q", "-b", "main", dir+"/seed")
 	f.git(dir+"/seed", nil, "commit", "-q", "--allow-empty", "-m", "first")

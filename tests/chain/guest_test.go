@@ -36,6 +36,7 @@ import (
 	"bottle.internal/internal/token"
 	"bottle.internal/pkg/smolvm"
 	"bottle.internal/tests/eventually"
+	"bottle.internal/tests/shortdir"
 )
 
 // inhabited is a whole launch around the real bundle, its relays and its audit log, with this
@@ -54,11 +55,8 @@ func inhabit(t *testing.T, text string) *inhabited {
 	t.Helper()
 	g := &inhabited{bottle: bottle{t: t, engine: setup(t)}, sockets: map[string]string{}, files: map[string]string{}}
 	g.plan = planOf(t, text)
-	dir, err := os.MkdirTemp("", "bc-") // short enough for a socket
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	dir := shortdir.New(t)
+	var err error
 	if g.root, err = state.OpenRoot(filepath.Join(dir, "s")); err != nil {
 		t.Fatal(err)
 	}

@@ -22,6 +22,7 @@ import (
 	"bottle.internal/internal/execx"
 	"bottle.internal/internal/lite/vm"
 	"bottle.internal/tests/need"
+	"bottle.internal/tests/shortdir"
 )
 
 // TestRealVM holds the same assertions against real machines.
@@ -58,7 +59,7 @@ func newVMWorld(t *testing.T, cache string) *world {
 	_, err = vm.FindQEMU("amd64")
 	need.Need(t, "vm", err)
 
-	dir := shortTempDir(t)
+	dir := shortdir.New(t)
 	bin := filepath.Join(dir, "bin")
 	err = execx.Run(t.Context(), execx.Cmd{
 		Path: "go", Env: append(os.Environ(), "CGO_ENABLED=0"),

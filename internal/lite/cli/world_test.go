@@ -23,6 +23,7 @@ import (
 
 	"bottle.internal/internal/execx"
 	"bottle.internal/internal/lite/pack"
+	"bottle.internal/tests/shortdir"
 )
 
 // world is where a scenario runs: with a fake QEMU always, with a real one in the
@@ -40,7 +41,7 @@ type world struct {
 // newFakeWorld needs no root, no QEMU and no network.
 func newFakeWorld(t *testing.T) *world {
 	t.Helper()
-	dir := shortTempDir(t)
+	dir := shortdir.New(t)
 	bin, kernel := filepath.Join(dir, "bin"), filepath.Join(dir, "kernel")
 	self, err := os.Executable()
 	if err != nil {
@@ -72,17 +73,6 @@ func newFakeWorld(t *testing.T) *world {
 	w.pack(t, emptyImage(t, []string{w.tool, "idle"}))
 	w.cleanup(t)
 	return w
-}
-
-// shortTempDir keeps the guest's socket paths under the kernel's limit.
-func shortTempDir(t *testing.T) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "lite")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	return dir
 }
 
 // cleanup leaves no process behind, however the test ends.
