@@ -21,24 +21,13 @@ import (
 	"bottle.internal/internal/gate"
 	"bottle.internal/internal/link"
 	"bottle.internal/tests/eventually"
+	"bottle.internal/tests/fakenet"
 )
 
 func listenHere(t *testing.T) (listener net.Listener, port string) {
 	t.Helper()
-	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = listener.Close() })
+	listener = fakenet.Listen(t)
 	return listener, strconv.Itoa(listener.Addr().(*net.TCPAddr).Port)
-}
-
-// closedPort is one that nobody listens on.
-func closedPort(t *testing.T) string {
-	t.Helper()
-	listener, port := listenHere(t)
-	_ = listener.Close()
-	return port
 }
 
 // The overseer's host, a gate that gets its key from it, and a daemon behind the gate. (A relay
@@ -77,7 +66,7 @@ func TestTheWayThroughACluster(t *testing.T) {
 	defer cancel()
 	ended, gateEnded := make(chan error, 1), make(chan struct{})
 	go func() { ended <- host.Serve(ctx) }()
-	gatePort := closedPort(t)
+	gatePort := fmt.Sprint(fakenet.FreePort(t))
 	go func() {
 		defer close(gateEnded)
 		channel, err := cluster.Open(ctx, dir, daemons.Gate)
@@ -163,7 +152,7 @@ func TestRelay(t *testing.T) {
 	defer cancel()
 	// A gate that knows no daemon at that port admits nobody; that it was greeted with the
 	// right key is what its count shows.
-	port := closedPort(t)
+	port := fmt.Sprint(fakenet.FreePort(t))
 	number, _ := strconv.ParseUint(port, 10, 16)
 	g := link.NewGate()
 	g.Open(key, []uint16{uint16(number)})
@@ -190,7 +179,7 @@ func TestRelay(t *testing.T) {
 func TestSealed(t *testing.T) {
 	t.Parallel()
 	_, alive := listenHere(t)
-	dead := closedPort(t)
+	dead := fmt.Sprint(fakenet.FreePort(t))
 	const here = "127.0.0.1 "
 	for _, test := range []struct{ name, args, want string }{
 		{"closed", here + dead + " " + here + alive, "<nil>"},
@@ -202,7 +191,7 @@ func TestSealed(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			err := sealed(t.Context(), strings.Fields(test.args), patience{50 * time.Millisecond, 20 * time.Millisecond, time.Millisecond})
+			err := sealed(t.Context(), strings.Fields(test.args), patience{whole: 50 * time.Millisecond, try: eventually.Patience, pause: time.Millisecond})
 			if fmt.Sprint(err) != test.want {
 				t.Errorf("sealed = %v, want %s", err, test.want)
 			}

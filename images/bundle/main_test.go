@@ -4,28 +4,18 @@ package main
 
 import (
 	"bytes"
-	"net"
 	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
 
 	"bottle.internal/internal/daemons"
+	"bottle.internal/tests/fakenet"
 )
 
 func TestCommands(t *testing.T) {
 	t.Parallel()
-	live, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = live.Close() })
-	dead, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = dead.Close()
-
+	live, dead := fakenet.Listen(t), fakenet.FreeAddr(t)
 	for _, test := range []struct {
 		args           string
 		code           int
@@ -39,8 +29,8 @@ func TestCommands(t *testing.T) {
 		{"dial nowhere", 2, "", "bundle dial: \"nowhere\" is not HOST:PORT\n"},
 		{"dial :80", 2, "", "bundle dial: \":80\" is not HOST:PORT\n"},
 		{"dial " + live.Addr().String(), 0, "ok " + live.Addr().String() + "\n", ""},
-		{"dial " + dead.Addr().String(), 1, "refused " + dead.Addr().String() + ": connect: connection refused\n", ""},
-		{"dial " + dead.Addr().String() + " " + live.Addr().String() + "=00ff", 1, "refused " + dead.Addr().String() + ": connect: connection refused\nok " + live.Addr().String() + "\n", ""},
+		{"dial " + dead, 1, "refused " + dead + ": connect: connection refused\n", ""},
+		{"dial " + dead + " " + live.Addr().String() + "=00ff", 1, "refused " + dead + ": connect: connection refused\nok " + live.Addr().String() + "\n", ""},
 		{"dial " + live.Addr().String() + "=xy", 2, "", "bundle dial: \"" + live.Addr().String() + "=xy\" is not HOST:PORT\n"},
 		{"echo loudly", 2, "", "bundle echo: unexpected argument \"loudly\"\n"},
 		{"firewall --listen 0.0.0.0:1", 2, "", "bundle: unknown command \"firewall\"\n" + usage},

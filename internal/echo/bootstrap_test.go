@@ -8,17 +8,14 @@ import (
 	"testing"
 	"time"
 
-	"bottle.internal/internal/ca"
 	"bottle.internal/internal/echo"
 	"bottle.internal/internal/secret"
+	"bottle.internal/tests/fakenet"
 )
 
 func TestMainRefuses(t *testing.T) {
 	t.Parallel()
-	authority, err := ca.New("test", time.Hour, time.Now(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
+	authority := fakenet.Authority(t)
 	leaf, err := authority.Leaf("echo.bottle.test")
 	if err != nil {
 		t.Fatal(err)

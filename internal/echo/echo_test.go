@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
@@ -22,6 +21,7 @@ import (
 	"bottle.internal/internal/echo"
 	"bottle.internal/internal/secret"
 	"bottle.internal/tests/eventually"
+	"bottle.internal/tests/fakenet"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -57,10 +57,7 @@ func bootstrap(t *testing.T) echo.Bootstrap {
 
 func bootstrapUnder(t *testing.T) (echo.Bootstrap, *ca.Authority) {
 	t.Helper()
-	authority, err := ca.New("test", time.Hour, time.Now(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
+	authority := fakenet.Authority(t)
 	boot := echo.Bootstrap{Listen: "127.0.0.1:0", Credentials: map[string]echo.Credential{
 		"api.bottle.test": echo.Expect("Authorization", secret.New("Bearer "+token)),
 	}}

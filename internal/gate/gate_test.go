@@ -15,6 +15,7 @@ import (
 	"bottle.internal/internal/link"
 	"bottle.internal/internal/secret"
 	"bottle.internal/tests/eventually"
+	"bottle.internal/tests/fakenet"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -28,7 +29,7 @@ func (c channel) FirstInputs(context.Context) (control.Inputs, error) { return <
 
 func TestGate(t *testing.T) {
 	t.Parallel()
-	daemon := listen(t)
+	daemon := fakenet.Listen(t)
 	go func() {
 		for {
 			conn, err := daemon.Accept()
@@ -40,7 +41,7 @@ func TestGate(t *testing.T) {
 		}
 	}()
 	port := uint16(daemon.Addr().(*net.TCPAddr).Port)
-	free := listen(t)
+	free := fakenet.Listen(t)
 	address := free.Addr().String()
 	_ = free.Close()
 
@@ -122,16 +123,6 @@ func TestGateFailsClosed(t *testing.T) {
 			}
 		})
 	}
-}
-
-func listen(t *testing.T) net.Listener {
-	t.Helper()
-	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = listener.Close() })
-	return listener
 }
 
 func newKey(t *testing.T) link.Key {

@@ -10,14 +10,8 @@ import (
 	"testing"
 
 	"bottle.internal/internal/netguard"
+	"bottle.internal/tests/fakenet"
 )
-
-// fixed answers every name with one address.
-type fixed string
-
-func (f fixed) LookupNetIP(context.Context, string, string) ([]netip.Addr, error) {
-	return []netip.Addr{netip.MustParseAddr(string(f))}, nil
-}
 
 // ssh's proxy reaches declared upstreams only, under the guard of addresses.
 func TestDial(t *testing.T) {
@@ -44,7 +38,7 @@ func TestDial(t *testing.T) {
 		{"1.2.3.4", []string{file + "x", "git.test", "22"}, 1, "git-dial: open "},
 		{"1.2.3.4", []string{file}, 2, "git-dial: want TARGETS HOST PORT\n"},
 	} {
-		guard := netguard.Dialer{Resolver: fixed(test.addr), Connect: func(context.Context, netip.AddrPort) (net.Conn, error) {
+		guard := netguard.Dialer{Resolver: fakenet.Anywhere(test.addr), Connect: func(context.Context, netip.AddrPort) (net.Conn, error) {
 			here, there := net.Pipe()
 			go func() { _, _ = there.Write([]byte("hello")); _ = there.Close() }()
 			return here, nil

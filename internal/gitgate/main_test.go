@@ -10,6 +10,7 @@ import (
 	"go.uber.org/goleak"
 
 	"bottle.internal/internal/netguard"
+	"bottle.internal/tests/fakenet"
 )
 
 // dialEnv makes the test binary the proxy of ssh: its value is where the upstream really
@@ -18,18 +19,11 @@ const dialEnv = "GITGATE_TEST_DIAL"
 
 func TestMain(m *testing.M) {
 	if addr := os.Getenv(dialEnv); addr != "" {
-		guard := netguard.Dialer{Resolver: public{}, Connect: func(ctx context.Context, _ netip.AddrPort) (net.Conn, error) {
+		guard := netguard.Dialer{Resolver: fakenet.Anywhere("1.2.3.4"), Connect: func(ctx context.Context, _ netip.AddrPort) (net.Conn, error) {
 			var dialer net.Dialer
 			return dialer.DialContext(ctx, "tcp", addr)
 		}}
 		os.Exit(dialMain(context.Background(), os.Args[1:], stdio{os.Stdin, os.Stdout, os.Stderr}, guard))
 	}
 	goleak.VerifyTestMain(m)
-}
-
-// public gives every name a public address.
-type public struct{}
-
-func (public) LookupNetIP(context.Context, string, string) ([]netip.Addr, error) {
-	return []netip.Addr{netip.MustParseAddr("1.2.3.4")}, nil
 }

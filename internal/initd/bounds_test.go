@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"bottle.internal/internal/control"
+	"bottle.internal/tests/fakenet"
 )
 
 func TestInitHasNoMorePowerThanItNeeds(t *testing.T) {
@@ -43,7 +44,7 @@ func TestInitHasNoMorePowerThanItNeeds(t *testing.T) {
 // nothing. Its daemon shows that a listener would be seen.
 func TestInitListensOnNoNetwork(t *testing.T) {
 	t.Parallel()
-	port := freePort(t)
+	port := fakenet.FreePort(t)
 	r := startInit(t, quick(), testDaemon("web", "serve", port))
 	r.boot(control.Bootstrap{})
 	networks, local := listenersOf(t, r.process.Pid())

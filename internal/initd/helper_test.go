@@ -4,8 +4,6 @@ package initd
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -26,21 +24,6 @@ import (
 )
 
 const roleEnv = "INITD_TEST_ROLE"
-
-// freePort is below the range from which connections of other tests take theirs.
-func freePort(t *testing.T) uint16 {
-	t.Helper()
-	for {
-		var draw [2]byte
-		_, _ = rand.Read(draw[:])
-		port := 15000 + binary.BigEndian.Uint16(draw[:])%16000
-		listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp4", fmt.Sprintf("127.0.0.1:%d", port))
-		if err == nil {
-			_ = listener.Close()
-			return port
-		}
-	}
-}
 
 func testDaemon(name, how string, port uint16) Daemon {
 	d := Daemon{Name: name, Args: []string{how, fmt.Sprint(port)}, Env: []string{roleEnv + "=daemon"}}

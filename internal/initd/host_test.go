@@ -13,11 +13,12 @@ import (
 	"bottle.internal/internal/execx"
 	"bottle.internal/internal/secret"
 	"bottle.internal/tests/eventually"
+	"bottle.internal/tests/fakenet"
 )
 
 func TestTheHostMayGo(t *testing.T) {
 	t.Parallel()
-	port := freePort(t)
+	port := fakenet.FreePort(t)
 	r := startInit(t, quick(), testDaemon("web", "serve", port))
 	r.boot(control.Bootstrap{})
 	pid := pidOf(t, r.event(control.Started))
@@ -47,7 +48,7 @@ func TestNonsenseFromTheHost(t *testing.T) {
 	})
 	t.Run("after it", func(t *testing.T) {
 		t.Parallel()
-		port := freePort(t)
+		port := fakenet.FreePort(t)
 		r := startInit(t, quick(), testDaemon("web", "serve", port))
 		r.boot(control.Bootstrap{})
 		_, _ = r.stdin.WriteString("GET / HTTP/1.1\r\n\r\n")

@@ -19,12 +19,13 @@ import (
 	"bottle.internal/internal/execx"
 	"bottle.internal/internal/secret"
 	"bottle.internal/tests/eventually"
+	"bottle.internal/tests/fakenet"
 	"bottle.internal/tests/shortdir"
 )
 
 func TestLifeOfABundle(t *testing.T) {
 	t.Parallel()
-	port := freePort(t)
+	port := fakenet.FreePort(t)
 	r := startInit(t, quick(), testDaemon("web", "serve", port))
 	if _, err := get(t, port, "/"); !errors.Is(err, syscall.ECONNREFUSED) {
 		t.Errorf("before the bootstrap the daemon says %v", err)
@@ -53,7 +54,7 @@ func TestLifeOfABundle(t *testing.T) {
 
 func TestKilledDaemonComesBack(t *testing.T) {
 	t.Parallel()
-	port := freePort(t)
+	port := fakenet.FreePort(t)
 	r := startInit(t, DefaultTiming(), testDaemon("web", "serve", port))
 	r.boot(control.Bootstrap{})
 	pid := pidOf(t, r.event(control.Started))
@@ -323,7 +324,7 @@ func readableCopy(t *testing.T) string {
 
 func TestReadyWaitsForHealth(t *testing.T) {
 	t.Parallel()
-	r := startInit(t, quick(), testDaemon("web", "sick", freePort(t)))
+	r := startInit(t, quick(), testDaemon("web", "sick", fakenet.FreePort(t)))
 	var stdout, stderr bytes.Buffer
 	health := func() (int, string) {
 		stdout.Reset()

@@ -3,7 +3,6 @@ package why_test
 import (
 	"bufio"
 	"context"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -26,6 +25,7 @@ import (
 	"bottle.internal/internal/rules"
 	"bottle.internal/internal/secret"
 	"bottle.internal/internal/why"
+	"bottle.internal/tests/fakenet"
 )
 
 // chain is the firewall and egress of a plan, in front of an internet that answers 299.
@@ -36,24 +36,9 @@ type chain struct {
 
 const fromTheInternet = 299
 
-type resolver struct{}
-
-func (resolver) LookupNetIP(context.Context, string, string) ([]netip.Addr, error) {
-	return []netip.Addr{netip.MustParseAddr("1.2.3.4")}, nil
-}
-
-func authority(t *testing.T) *ca.Authority {
-	t.Helper()
-	a, err := ca.New("test", time.Hour, time.Now(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return a
-}
-
 func newChain(t *testing.T, p plan.Plan) chain {
 	t.Helper()
-	inside, outside := authority(t), authority(t)
+	inside, outside := fakenet.Authority(t), fakenet.Authority(t)
 	config, err := rules.Egress(p, p.Egress)
 	if err != nil {
 		t.Fatal(err)
@@ -73,7 +58,7 @@ func newChain(t *testing.T, p plan.Plan) chain {
 	inputs[egress.ConfigInput] = secret.New(string(text))
 	dial := internet(t, outside)
 	behind := egress.NewServer(nil, io.Discard, egress.Settings{
-		Dialer: netguard.Dialer{Resolver: resolver{}, Connect: dial},
+		Dialer: netguard.Dialer{Resolver: fakenet.Anywhere("1.2.3.4"), Connect: dial},
 		Listen: func(ctx context.Context, port uint16) (net.Listener, error) {
 			return (&net.ListenConfig{}).Listen(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", port))
 		},
@@ -87,15 +72,12 @@ func newChain(t *testing.T, p plan.Plan) chain {
 		t.Fatal(err)
 	}
 	front, err := firewall.NewServer(firewall.Config{
-		Policy: policy, Dialer: netguard.Dialer{Resolver: resolver{}, Connect: dial}, Egress: netip.MustParseAddr("127.0.0.1"), Secrets: &secrets,
+		Policy: policy, Dialer: netguard.Dialer{Resolver: fakenet.Anywhere("1.2.3.4"), Connect: dial}, Egress: netip.MustParseAddr("127.0.0.1"), Secrets: &secrets,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	listener := fakenet.Listen(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() {
@@ -189,23 +171,11 @@ func (r oneByte) Read(p []byte) (int, error) {
 	return r.Reader.Read(p[:1])
 }
 
-// freePort is one that egress can listen on here.
-func freePort(t *testing.T) string {
-	t.Helper()
-	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	_, port, _ := net.SplitHostPort(listener.Addr().String())
-	return port
-}
-
 // TestTheDaemonsSayTheSame sends each request through the real firewall and the real egress,
 // and asks why about it: the verdict, the status and the reason are the same.
 func TestTheDaemonsSayTheSame(t *testing.T) {
 	t.Parallel()
-	port := freePort(t)
+	port := fmt.Sprint(fakenet.FreePort(t))
 	p := planOf(t, strings.ReplaceAll(routes, "8443", port))
 	c := newChain(t, p)
 	allowed := 0

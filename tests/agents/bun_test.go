@@ -7,7 +7,6 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
-	"crypto/rand"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -35,6 +34,7 @@ import (
 	"bottle.internal/internal/names"
 	"bottle.internal/internal/plan"
 	"bottle.internal/internal/starter"
+	"bottle.internal/tests/fakenet"
 	"bottle.internal/tests/integration/rig"
 )
 
@@ -44,10 +44,7 @@ import (
 func TestBunBelievesTheCA(t *testing.T) {
 	rig.Need(t, "npm", registry(t.Context()))
 	program := claude(t)
-	authority, err := ca.New("bottle test", time.Hour, time.Now(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
+	authority := fakenet.Authority(t)
 	roots := filepath.Join(t.TempDir(), "ca.pem")
 	if err := os.WriteFile(roots, authority.CertPEM(), 0o600); err != nil {
 		t.Fatal(err)

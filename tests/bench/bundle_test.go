@@ -35,6 +35,7 @@ import (
 	"bottle.internal/internal/sidecar"
 	"bottle.internal/internal/token"
 	"bottle.internal/pkg/bundle"
+	"bottle.internal/tests/fakenet"
 	"bottle.internal/tests/integration/rig"
 )
 
@@ -153,7 +154,7 @@ func (s *bundles) overseer(b *testing.B, p plans.Plan) *overseer.Overseer {
 		b.Fatal(err)
 	}
 	o, err := overseer.New(b.Context(), overseer.Config{
-		Plan: p, Instance: instance, Authority: newAuthority(b), Tokens: tokens,
+		Plan: p, Instance: instance, Authority: fakenet.Authority(b), Tokens: tokens,
 		Remotes: map[string]overseer.Identity{"app": {Key: s.key, KnownHostKey: known}},
 		Say:     func(string) {}, Hide: func(...secret.Value) {}, Audit: func(string, map[string]any) {}, Now: time.Now,
 	})

@@ -19,7 +19,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"bottle.internal/internal/ca"
 	"bottle.internal/internal/control"
@@ -27,6 +26,7 @@ import (
 	"bottle.internal/internal/firewall"
 	"bottle.internal/internal/netguard"
 	"bottle.internal/internal/secret"
+	"bottle.internal/tests/fakenet"
 )
 
 const (
@@ -58,22 +58,13 @@ type way struct {
 
 func newInternet(b *testing.B) *internet {
 	b.Helper()
-	n := &internet{ours: newAuthority(b), theirs: newAuthority(b), seen: make(chan struct{})}
+	n := &internet{ours: fakenet.Authority(b), theirs: fakenet.Authority(b), seen: make(chan struct{})}
 	leaf, err := n.theirs.Leaf(host)
 	if err != nil {
 		b.Fatal(err)
 	}
 	n.upstream = serve(b, n.answers(), leaf)
 	return n
-}
-
-func newAuthority(b *testing.B) *ca.Authority {
-	b.Helper()
-	authority, err := ca.New("bench", time.Hour, time.Now(), rand.Reader)
-	if err != nil {
-		b.Fatal(err)
-	}
-	return authority
 }
 
 // serve serves TLS, over HTTP/1.1 and HTTP/2, until the benchmark ends.
@@ -164,13 +155,8 @@ func to(address string) func(context.Context, string, string) (net.Conn, error) 
 	}
 }
 
-// LookupNetIP implements [netguard.Resolver].
-func (n *internet) LookupNetIP(context.Context, string, string) ([]netip.Addr, error) {
-	return []netip.Addr{netip.MustParseAddr(public)}, nil
-}
-
 func (n *internet) dialer() netguard.Dialer {
-	return netguard.Dialer{Resolver: n, Connect: func(ctx context.Context, _ netip.AddrPort) (net.Conn, error) {
+	return netguard.Dialer{Resolver: fakenet.Anywhere(public), Connect: func(ctx context.Context, _ netip.AddrPort) (net.Conn, error) {
 		return to(n.upstream)(ctx, "", "")
 	}}
 }
@@ -189,7 +175,7 @@ func (n *internet) Ask(context.Context, string, any, any) error { return errors.
 // egress is our way: it checks, puts the credential in, and searches what comes back for it.
 func (n *internet) egress(b *testing.B) way {
 	b.Helper()
-	listener := loopback(b)
+	listener := fakenet.Listen(b)
 	n.port = listener.Addr().(*net.TCPAddr).AddrPort().Port()
 	server := egress.NewServer(n, journal(b), egress.Settings{
 		Dialer: n.dialer(),
@@ -228,7 +214,7 @@ func (n *internet) chain(b *testing.B) way {
 	if err != nil {
 		b.Fatal(err)
 	}
-	listener := loopback(b)
+	listener := fakenet.Listen(b)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(b.Context()))
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(ctx, listener) }()
@@ -239,16 +225,6 @@ func (n *internet) chain(b *testing.B) way {
 		}
 	})
 	return way{what: "firewall and egress", proxy: listener.Addr().String(), base: n.base()}
-}
-
-func loopback(b *testing.B) net.Listener {
-	b.Helper()
-	listener, err := (&net.ListenConfig{}).Listen(b.Context(), "tcp4", "127.0.0.1:0")
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() { _ = listener.Close() })
-	return listener
 }
 
 // journal is a log that costs the calls of the kernel that a real one does.

@@ -23,6 +23,7 @@ import (
 	"github.com/elazarl/goproxy"
 
 	"bottle.internal/internal/execx"
+	"bottle.internal/tests/fakenet"
 )
 
 func proxied(address string) func(*http.Request) (*url.URL, error) {
@@ -110,7 +111,7 @@ func (n *internet) mitmproxy(b *testing.B) way {
 			b.Fatal(err)
 		}
 	}
-	listener := loopback(b)
+	listener := fakenet.Listen(b)
 	address := listener.Addr().String()
 	_ = listener.Close() // it cannot be handed over
 	_, port, err := net.SplitHostPort(address)

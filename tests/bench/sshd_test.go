@@ -17,6 +17,7 @@ import (
 	"bottle.internal/internal/echo"
 	"bottle.internal/internal/execx"
 	"bottle.internal/internal/sshagent"
+	"bottle.internal/tests/fakenet"
 )
 
 const (
@@ -73,7 +74,7 @@ func (f *forge) startSSHD() {
 			f.b.Fatal(err)
 		}
 	}
-	listener := loopback(f.b)
+	listener := fakenet.Listen(f.b)
 	var running sync.WaitGroup
 	running.Go(func() { serveSSHD(f.b, listener, config) })
 	f.b.Cleanup(func() { _ = listener.Close(); running.Wait() })

@@ -28,6 +28,7 @@ import (
 	"bottle.internal/internal/sidecar"
 	"bottle.internal/internal/token"
 	"bottle.internal/pkg/bundle"
+	"bottle.internal/tests/fakenet"
 	"bottle.internal/tests/logtest"
 )
 
@@ -142,17 +143,8 @@ func prepareBottle(t *testing.T, engine *client.Client) *bottle {
 	if b.key, err = link.NewKey(rand.Reader); err != nil {
 		t.Fatal(err)
 	}
-	b.authority, b.upCA = newAuthority(t), newAuthority(t)
+	b.authority, b.upCA = fakenet.Authority(t), fakenet.Authority(t)
 	return b
-}
-
-func newAuthority(t *testing.T) *ca.Authority {
-	t.Helper()
-	authority, err := ca.New("chain", time.Hour, time.Now(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return authority
 }
 
 func (b *bottle) writeToken(value string) {

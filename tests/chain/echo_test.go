@@ -7,13 +7,13 @@ import (
 	"crypto/rand"
 	"encoding/pem"
 	"strings"
-	"testing"
 
 	"golang.org/x/crypto/ssh"
 
 	"bottle.internal/internal/echo"
 	"bottle.internal/internal/overseer"
 	"bottle.internal/internal/secret"
+	"bottle.internal/tests/fakenet"
 )
 
 // echo makes the keys of the echo upstream.
@@ -21,7 +21,7 @@ func (b *bottle) echo() (echoCA []byte, boot echo.Bootstrap, remotes map[string]
 	fail := func(err error) ([]byte, echo.Bootstrap, map[string]overseer.Identity, error) {
 		return nil, boot, nil, err
 	}
-	authority := newAuthority(b.t.(*testing.T))
+	authority := fakenet.Authority(b.t)
 	boot = echo.Bootstrap{Listen: ":443", Credentials: map[string]echo.Credential{}}
 	for _, name := range b.plan.Echo {
 		leaf, err := authority.Leaf(name)

@@ -7,6 +7,7 @@ package fakenet
 import (
 	"context"
 	"crypto/rand"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"maps"
@@ -142,18 +143,20 @@ func Listen(t testing.TB) net.Listener {
 }
 
 // FreePort is a port of the loopback that nobody listens on. It is below those that the kernel
-// gives away by itself: a connection of another test does not take it in the meantime.
+// gives away by itself: a connection of another test does not take it in the meantime. And no
+// listener is opened to find it: a process that another test forks would hold that until its
+// exec, and the port would neither be free nor refuse.
 func FreePort(t testing.TB) uint16 {
 	t.Helper()
 	for {
 		var draw [2]byte
 		_, _ = rand.Read(draw[:])
-		port := 15000 + (uint16(draw[0])<<8|uint16(draw[1]))%16000
-		listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp4", fmt.Sprintf("127.0.0.1:%d", port))
-		if err == nil {
-			_ = listener.Close()
+		port := 15000 + binary.BigEndian.Uint16(draw[:])%16000
+		conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp4", fmt.Sprintf("127.0.0.1:%d", port))
+		if err != nil {
 			return port
 		}
+		_ = conn.Close()
 	}
 }
 

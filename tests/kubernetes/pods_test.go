@@ -4,16 +4,14 @@ package kubernetes_test
 
 import (
 	"context"
-	"crypto/rand"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
-	"bottle.internal/internal/ca"
 	"bottle.internal/internal/execx"
+	"bottle.internal/tests/fakenet"
 	"bottle.internal/tests/integration/rig"
 )
 
@@ -96,10 +94,7 @@ func TestPods(t *testing.T) {
 // prepare renders the manifests and makes what they refer to.
 func prepare(t *testing.T, r *rig.Rig, k *kubelet) map[string]node {
 	t.Helper()
-	authority, err := ca.New("the upstream's", time.Hour, time.Now(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
+	authority := fakenet.Authority(t)
 	leaf, err := authority.Leaf("api.example.test")
 	if err != nil {
 		t.Fatal(err)
