@@ -8,6 +8,9 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"bottle.internal/tests/fakenet"
+	"bottle.internal/tests/sshd"
 )
 
 // Nothing listens at the upstream any more: fetch and push fail closed and say why.
@@ -17,7 +20,7 @@ func TestUpstreamDown(t *testing.T) {
 	w.seed()
 	dir := w.clone("one")
 	w.commit(dir, "a", "1")
-	w.sshd.stop()
+	w.options.DialCommand[1] = dialEnv + "=" + fakenet.FreeAddr(t)
 	w.restart()
 	w.must(dir, "remote", "set-url", "origin", w.url)
 	out, err := w.run(dir, "fetch")
@@ -93,10 +96,10 @@ func TestRefreshIsShared(t *testing.T) {
 // The wrong pinned key: nothing is asked for, nothing is sent, no key is offered.
 func TestWrongHostKey(t *testing.T) {
 	t.Parallel()
-	_, other := newKey(t)
+	_, other := sshd.NewKey(t)
 	w := newWorld(t, func(w *world, c *Config) {
 		host, _, _ := strings.Cut(w.spec.KnownHostKey, " ")
-		w.spec.KnownHostKey = host + " " + keyLine(other)
+		w.spec.KnownHostKey = host + " " + other
 		c.Remotes[0] = w.spec
 	})
 	w.seed()

@@ -21,13 +21,14 @@ import (
 	"bottle.internal/internal/sshagent"
 	"bottle.internal/tests/logtest"
 	"bottle.internal/tests/shortdir"
+	"bottle.internal/tests/sshd"
 )
 
 // world is an upstream behind sshd, a gate, and room for clients.
 type world struct {
 	t        testing.TB
 	dir      string
-	sshd     *sshd
+	sshd     *sshd.Server
 	upstream string // bare repository
 	spec     Remote
 	channel  *channel
@@ -95,17 +96,17 @@ func (c *channel) answer(approve func(approvalQuestion) (approvalAnswer, error))
 func newWorld(t testing.TB, change func(*world, *Config)) *world {
 	t.Helper()
 	dir := shortdir.New(t)
-	w := &world{t: t, dir: dir, upstream: dir + "/upstream/app.git", log: &logtest.Buffer{}, sshd: startSSHD(t, dir)}
+	w := &world{t: t, dir: dir, upstream: dir + "/upstream/app.git", log: &logtest.Buffer{}, sshd: sshd.Start(t, dir)}
 	w.must("", "init", "-q", "--bare", "-b", "main", w.upstream)
 	w.spec = Remote{
-		Name: "app", Host: "upstream.test", Port: w.sshd.port, User: w.sshd.user, Path: w.upstream,
-		KnownHostKey: fmt.Sprintf("[upstream.test]:%d %s", w.sshd.port, w.sshd.hostKey),
+		Name: "app", Host: "upstream.test", Port: w.sshd.Port, User: w.sshd.User, Path: w.upstream,
+		KnownHostKey: fmt.Sprintf("[upstream.test]:%d %s", w.sshd.Port, w.sshd.HostLine),
 		Branches:     []string{"bottle/*"}, Protect: []string{".github/workflows/**", ".gitmodules", "Jenkinsfile"},
 	}
 	config := Config{Remotes: []Remote{w.spec}}
 	w.options = Options{
 		Log: w.log, StateDir: dir + "/state", RunDir: dir + "/run", AnswerTime: time.Minute,
-		DialCommand: []string{"env", dialEnv + "=" + w.sshd.addr, os.Args[0]},
+		DialCommand: []string{"env", dialEnv + "=" + w.sshd.Addr, os.Args[0]},
 	}
 	if change != nil {
 		change(w, &config)
@@ -113,7 +114,7 @@ func newWorld(t testing.TB, change func(*world, *Config)) *world {
 	w.channel = &channel{inputs: make(chan control.Inputs, 1), first: inputs(t, config)}
 	var err error
 	w.channel.agent, err = sshagent.New([]sshagent.Remote{{
-		Name: "app", User: w.spec.User, KnownHostKey: w.spec.KnownHostKey, Key: secret.New(w.sshd.client),
+		Name: "app", User: w.spec.User, KnownHostKey: w.spec.KnownHostKey, Key: w.sshd.Client,
 	}}, time.Now)
 	if err != nil {
 		t.Fatal(err)
@@ -251,4 +252,14 @@ func (w *world) events(event string) []line {
 func (w *world) head(ref string) string {
 	out, _ := w.run(w.upstream, "rev-parse", "--verify", "--quiet", ref)
 	return strings.TrimSpace(out)
+}
+
+func write(t testing.TB, path, text string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
 }

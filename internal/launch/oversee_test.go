@@ -2,8 +2,6 @@ package launch_test
 
 import (
 	"context"
-	"crypto/ed25519"
-	"crypto/rand"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
@@ -17,8 +15,6 @@ import (
 	"strings"
 	"testing"
 
-	"golang.org/x/crypto/ssh"
-
 	"bottle.internal/internal/audit"
 	"bottle.internal/internal/control"
 	"bottle.internal/internal/launch"
@@ -28,6 +24,7 @@ import (
 	"bottle.internal/internal/proposal/ask"
 	"bottle.internal/internal/secret"
 	"bottle.internal/pkg/smolvm"
+	"bottle.internal/tests/sshd"
 )
 
 const apiToken = "api-token-9c0d1e"
@@ -65,28 +62,11 @@ func (w *world) full() {
 	other := remote
 	other.Name, other.Host, other.Port, other.Path, other.Private, other.Echo = "lib", "git.example.com", 2222, "/team/lib.git", false, false
 	w.plan.Git = plan.Git{Remotes: []plan.Remote{remote, other}, User: &plan.User{Name: "A Person", Email: "a@example.com"}}
-	key, host := newKey(w.t)
+	key, host := sshd.NewKey(w.t)
 	w.secrets = launch.Secrets{
 		Tokens:  fixedTokens{0: apiToken},
-		Remotes: map[string]overseer.Identity{"lib": {Key: secret.New(key), KnownHostKey: "[git.example.com]:2222 " + host}},
+		Remotes: map[string]overseer.Identity{"lib": {Key: key, KnownHostKey: "[git.example.com]:2222 " + host}},
 	}
-}
-
-func newKey(t *testing.T) (private, public string) {
-	t.Helper()
-	_, key, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	block, err := ssh.MarshalPrivateKey(key, "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	signer, err := ssh.NewSignerFromKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(pem.EncodeToMemory(block)), strings.TrimSpace(string(ssh.MarshalAuthorizedKey(signer.PublicKey())))
 }
 
 // running starts the world's bottle; it is closed at the end of the test.

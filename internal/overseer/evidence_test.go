@@ -15,6 +15,7 @@ import (
 	"bottle.internal/internal/overseer"
 	"bottle.internal/internal/proposal"
 	"bottle.internal/internal/proposal/ask"
+	"bottle.internal/tests/sshd"
 )
 
 // SECURITY-RULES 24: what the host gives away is written down by the host. A git gate that was
@@ -23,11 +24,11 @@ func TestSignaturesAreAudited(t *testing.T) {
 	t.Parallel()
 	var server, client ssh.Signer
 	b := newBench(t, func(b *bench) {
-		text, public := newKey(t)
+		key, public := sshd.NewKey(t)
 		identity := b.config.Remotes["app"]
 		identity.KnownHostKey = "git.example.com " + public
 		b.config.Remotes["app"] = identity
-		server, client = signer(t, text), signer(t, identity.Key.Reveal())
+		server, client = signer(t, key.Reveal()), signer(t, identity.Key.Reveal())
 	})
 	say := func(message any) {
 		t.Helper()

@@ -2,10 +2,8 @@ package overseer_test
 
 import (
 	"context"
-	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/json"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"maps"
@@ -16,7 +14,6 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
-	"golang.org/x/crypto/ssh"
 
 	"bottle.internal/internal/ca"
 	"bottle.internal/internal/control"
@@ -25,6 +22,7 @@ import (
 	"bottle.internal/internal/proposal"
 	"bottle.internal/internal/proposal/ask"
 	"bottle.internal/internal/secret"
+	"bottle.internal/tests/sshd"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -141,12 +139,12 @@ func prepare(t testing.TB, dir string, change func(*bench)) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	key, _ := newKey(t)
-	_, host := newKey(t)
+	key, _ := sshd.NewKey(t)
+	_, host := sshd.NewKey(t)
 	b := &bench{t: t, dir: dir, tokens: &fakeTokens{values: map[int]string{0: apiToken, 1: modelToken}}}
 	b.config = overseer.Config{
 		Plan: basePlan(), Instance: dir, Authority: authority, Tokens: b.tokens,
-		Remotes: map[string]overseer.Identity{"app": {Key: secret.New(key), KnownHostKey: "git.example.com " + host}},
+		Remotes: map[string]overseer.Identity{"app": {Key: key, KnownHostKey: "git.example.com " + host}},
 		Say:     func(text string) { b.note(&b.said, text) },
 		Hide: func(values ...secret.Value) {
 			for _, value := range values {
@@ -160,23 +158,6 @@ func prepare(t testing.TB, dir string, change func(*bench)) *bench {
 		change(b)
 	}
 	return b
-}
-
-func newKey(t testing.TB) (private, public string) {
-	t.Helper()
-	_, key, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	block, err := ssh.MarshalPrivateKey(key, "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	signer, err := ssh.NewSignerFromKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(pem.EncodeToMemory(block)), strings.TrimSpace(string(ssh.MarshalAuthorizedKey(signer.PublicKey())))
 }
 
 func (b *bench) note(list *[]string, text string) {
