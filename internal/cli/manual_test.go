@@ -3,7 +3,6 @@ package cli
 import (
 	"bytes"
 	"errors"
-	"flag"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -14,24 +13,14 @@ import (
 
 	"bottle.internal/internal/app"
 	"bottle.internal/internal/execx"
+	"bottle.internal/tests/golden"
 	"bottle.internal/tests/need"
 )
-
-var update = flag.Bool("update", false, "rewrite docs/cli.md")
 
 // The reference is what --help says today.
 func TestReference(t *testing.T) {
 	t.Parallel()
-	const path = "../../docs/cli.md"
-	if *update {
-		if err := os.WriteFile(path, []byte(reference()), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	text, err := os.ReadFile(path)
-	if err != nil || string(text) != reference() {
-		t.Errorf("docs/cli.md is old (%v): go test ./internal/cli -run TestReference -update", err)
-	}
+	golden.Check(t, "../../docs/cli.md", reference())
 }
 
 // Every command has a page; all are written, the same bytes every time.

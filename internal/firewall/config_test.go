@@ -2,9 +2,7 @@ package firewall_test
 
 import (
 	"bytes"
-	"flag"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -16,9 +14,8 @@ import (
 	"bottle.internal/internal/control"
 	"bottle.internal/internal/firewall"
 	"bottle.internal/internal/secret"
+	"bottle.internal/tests/golden"
 )
-
-var update = flag.Bool("update", false, "write the goldens")
 
 func ranged() firewall.Policy {
 	p := policy()
@@ -74,22 +71,7 @@ func TestRenderGolden(t *testing.T) {
 	t.Parallel()
 	for name, p := range policies() {
 		for file, data := range texts(render(t, p)) {
-			golden := filepath.Join("testdata", name, file)
-			if *update {
-				if err := os.MkdirAll(filepath.Dir(golden), 0o755); err != nil {
-					t.Fatal(err)
-				}
-				if err := os.WriteFile(golden, []byte(data), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(golden)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(string(want), data); diff != "" {
-				t.Errorf("%s (-want +got):\n%s", golden, diff)
-			}
+			golden.Check(t, filepath.Join("testdata", name, file), data)
 		}
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -13,32 +12,14 @@ import (
 	"testing"
 
 	"bottle.internal/internal/host"
+	"bottle.internal/tests/golden"
 )
-
-var update = flag.Bool("update", false, "write the golden files")
-
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("%s differs. Got:\n%s", path, got)
-	}
-}
 
 func TestDoctorTable(t *testing.T) {
 	t.Parallel()
 	for name, f := range map[string]*fakeHost{"complete": completeHost(t), "bare": newHost(t, debian)} {
 		items := host.Check(t.Context(), f.options())
-		golden(t, name+".golden", strings.ReplaceAll(table(t, items), f.root, "ROOT"))
+		golden.Check(t, "testdata/"+name+".golden", strings.ReplaceAll(table(t, items), f.root, "ROOT"))
 		if host.AllFine(items) != (name == "complete") {
 			t.Errorf("%s: AllFine = %v", name, host.AllFine(items))
 		}
@@ -59,7 +40,7 @@ func TestDoctorJSON(t *testing.T) {
 	if err := json.Unmarshal(out.Bytes(), &items); err != nil || len(items) != 12 {
 		t.Errorf("%d items, %v", len(items), err)
 	}
-	golden(t, "bare.json", strings.ReplaceAll(out.String(), f.root, "ROOT"))
+	golden.Check(t, "testdata/bare.json", strings.ReplaceAll(out.String(), f.root, "ROOT"))
 }
 
 func TestCheck(t *testing.T) {

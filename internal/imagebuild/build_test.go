@@ -2,7 +2,6 @@ package imagebuild_test
 
 import (
 	"errors"
-	"flag"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -12,9 +11,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"bottle.internal/internal/imagebuild"
+	"bottle.internal/tests/golden"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
 
 const tiny = `base = "scratch"
 workdir = "/home/agent/work"
@@ -60,19 +58,7 @@ func TestGolden(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := "key " + result.key + "\nimage " + result.digest + "\n" + string(manifest) + "\n" + string(configFile) + "\n"
-	golden := filepath.Join("testdata", "tiny.golden")
-	if *update {
-		if err := os.WriteFile(golden, []byte(got), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(golden)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("the image changed (-want +got):\n%s", diff)
-	}
+	golden.Check(t, "testdata/tiny.golden", got)
 }
 
 func TestImageContent(t *testing.T) {

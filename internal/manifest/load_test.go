@@ -3,18 +3,15 @@ package manifest_test
 import (
 	"encoding/json"
 	"errors"
-	"flag"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"bottle.internal/internal/manifest"
+	"bottle.internal/tests/golden"
 )
-
-var update = flag.Bool("update", false, "write the golden files")
 
 func load(user string) (*manifest.Set, error) {
 	return manifest.Load(manifest.Sources{User: manifest.Source{Path: "bottle.toml", Data: []byte(user)}})
@@ -48,15 +45,7 @@ func TestFull(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	golden := filepath.Join("testdata", "full.golden.json")
-	if *update {
-		if err := os.WriteFile(golden, append(got, '\n'), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if diff := cmp.Diff(read(t, golden), string(got)+"\n"); diff != "" {
-		t.Errorf("the set differs from %s (-want +got):\n%s", golden, diff)
-	}
+	golden.Check(t, "testdata/full.golden.json", append(got, '\n'))
 }
 
 // TestEveryFieldIsDocumented gathers the known keys from the complaints about an unknown

@@ -2,9 +2,7 @@ package plan_test
 
 import (
 	"bytes"
-	"flag"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -14,9 +12,8 @@ import (
 	"bottle.internal/internal/manifest"
 	"bottle.internal/internal/names"
 	"bottle.internal/internal/plan"
+	"bottle.internal/tests/golden"
 )
-
-var update = flag.Bool("update", false, "write the golden files")
 
 const (
 	repository = "../../bottle.toml"
@@ -93,25 +90,8 @@ func TestGolden(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		golden(t, name+".plan.json", text)
-		golden(t, name+".preflight.txt", []byte(p.Preflight()))
-	}
-}
-
-func golden(t *testing.T, name string, got []byte) {
-	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(path, got, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), string(got)); diff != "" {
-		t.Errorf("%s (-want +got):\n%s", name, diff)
+		golden.Check(t, "testdata/"+name+".plan.json", text)
+		golden.Check(t, "testdata/"+name+".preflight.txt", []byte(p.Preflight()))
 	}
 }
 
@@ -135,7 +115,7 @@ func TestFromCwd(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "cwd.preflight.txt", []byte(p.Preflight()))
+	golden.Check(t, "testdata/cwd.preflight.txt", []byte(p.Preflight()))
 
 	request := ask("theirs")
 	request.Asks = false

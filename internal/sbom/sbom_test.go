@@ -4,7 +4,6 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
-	"flag"
 	"io"
 	"os"
 	"os/exec"
@@ -28,9 +27,8 @@ import (
 	"github.com/spdx/tools-golang/spdxlib"
 
 	"bottle.internal/internal/sbom"
+	"bottle.internal/tests/golden"
 )
-
-var update = flag.Bool("update", false, "rewrite testdata")
 
 // file is one name in a layer of a test; a name that ends with / is a directory.
 type file struct {
@@ -154,19 +152,7 @@ func TestDocument(t *testing.T) {
 	if again := write(t, subject(t, image(t, base()), pinned)); !bytes.Equal(got, again) {
 		t.Error("the same image gave two documents")
 	}
-	golden := filepath.Join("testdata", "small.spdx.json")
-	if *update {
-		if err := os.WriteFile(golden, got, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(golden)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(got, want) {
-		t.Errorf("the document differs from %s (-update rewrites it):\n%s", golden, got)
-	}
+	golden.Check(t, "testdata/small.spdx.json", got)
 	check(t, got)
 }
 

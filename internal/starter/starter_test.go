@@ -1,22 +1,16 @@
 package starter_test
 
 import (
-	"flag"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
-
-	"github.com/google/go-cmp/cmp"
 
 	"bottle.internal/internal/manifest"
 	"bottle.internal/internal/names"
 	"bottle.internal/internal/plan"
 	"bottle.internal/internal/starter"
+	"bottle.internal/tests/golden"
 )
-
-var update = flag.Bool("update", false, "write the golden files")
 
 // TestManifest: every template in both forms loads, plans without a warning that is not about
 // a credential, and names no host but the template's own.
@@ -33,7 +27,7 @@ func TestManifest(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			golden(t, name+".toml", text)
+			golden.Check(t, "testdata/"+name+".toml", text)
 			p := planOf(t, text, template)
 			checkRoutes(t, name, p)
 			if try {
@@ -102,21 +96,4 @@ func planOf(t *testing.T, text, agent string) plan.Plan {
 		t.Fatal(err)
 	}
 	return p
-}
-
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s (-want +got):\n%s", name, diff)
-	}
 }

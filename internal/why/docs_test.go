@@ -1,18 +1,14 @@
 package why_test
 
 import (
-	"flag"
 	"os"
 	"regexp"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"bottle.internal/internal/why"
+	"bottle.internal/tests/golden"
 )
-
-var update = flag.Bool("update", false, "write the outputs in docs/why.md")
 
 var (
 	tomlBlock = regexp.MustCompile("(?s)```toml\n(.*?)```")
@@ -48,13 +44,7 @@ func TestDocs(t *testing.T) {
 		}
 		return "```console\n$ bottle why " + typed + "\n" + answer.Text() + "```"
 	})
-	if *update {
-		if err := os.WriteFile(file, []byte(again), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		text = again
-	}
-	if diff := cmp.Diff(text, again); diff != "" || blocks != 4 {
-		t.Errorf("%d blocks (-docs +now):\n%s", blocks, diff)
+	if golden.Check(t, file, again); blocks != 4 {
+		t.Errorf("%d blocks, want 4", blocks)
 	}
 }

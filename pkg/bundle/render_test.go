@@ -3,15 +3,10 @@ package bundle
 import (
 	"bytes"
 	"encoding/json"
-	"flag"
-	"os"
-	"path/filepath"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	"bottle.internal/tests/golden"
 )
-
-var update = flag.Bool("update", false, "write the golden files")
 
 // What the engine is asked for, whole: every line of it is a rule that somebody relies on.
 func TestRenderGolden(t *testing.T) {
@@ -28,18 +23,6 @@ func TestRenderGolden(t *testing.T) {
 		if err := encoder.Encode(options); err != nil {
 			t.Fatal(err)
 		}
-		path := filepath.Join("testdata", name)
-		if *update {
-			if err := os.WriteFile(path, got.Bytes(), 0o600); err != nil {
-				t.Fatal(err)
-			}
-		}
-		want, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if diff := cmp.Diff(string(want), got.String()); diff != "" {
-			t.Errorf("%s: %s", name, diff)
-		}
+		golden.Check(t, "testdata/"+name, got.Bytes())
 	}
 }

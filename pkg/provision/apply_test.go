@@ -16,6 +16,7 @@ import (
 
 	"bottle.internal/internal/guest/receive"
 	"bottle.internal/pkg/provision"
+	"bottle.internal/tests/golden"
 )
 
 func apply(t *testing.T, g *fakeGuest, in provision.Input) {
@@ -140,7 +141,7 @@ func TestInstructionsGolden(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "instructions.golden", string(text))
+	golden.Check(t, "testdata/instructions.golden", string(text))
 }
 
 func TestSameInputSameTar(t *testing.T) {

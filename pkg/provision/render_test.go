@@ -16,6 +16,7 @@ import (
 
 	"bottle.internal/internal/execx"
 	"bottle.internal/pkg/provision"
+	"bottle.internal/tests/golden"
 )
 
 // everything has something for each step. Its certificate never changes.
@@ -61,15 +62,15 @@ func TestRenderGolden(t *testing.T) {
 	for _, file := range rendered.Files {
 		fmt.Fprintln(&listing, file)
 	}
-	golden(t, "listing.golden", listing.String())
+	golden.Check(t, "testdata/listing.golden", listing.String())
 	for _, file := range rendered.Files {
 		switch file.Path {
 		case "/etc/gitconfig":
-			golden(t, "gitconfig.golden", string(file.Data))
+			golden.Check(t, "testdata/gitconfig.golden", string(file.Data))
 		case "/home/agent/.bottle/mcp.json":
-			golden(t, "mcp.golden", string(file.Data))
+			golden.Check(t, "testdata/mcp.golden", string(file.Data))
 		case "/run/bottle/env":
-			golden(t, "env.golden", string(file.Data))
+			golden.Check(t, "testdata/env.golden", string(file.Data))
 		}
 	}
 }
@@ -80,7 +81,7 @@ func TestRenderOfNothing(t *testing.T) {
 	for _, file := range render(t, provision.Input{}).Files {
 		fmt.Fprintln(&listing, file)
 	}
-	golden(t, "nothing.golden", listing.String())
+	golden.Check(t, "testdata/nothing.golden", listing.String())
 }
 
 func TestRenderErrors(t *testing.T) {

@@ -1,7 +1,6 @@
 package docs
 
 import (
-	"flag"
 	"fmt"
 	"go/ast"
 	"go/parser"
@@ -14,6 +13,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"bottle.internal/tests/golden"
 )
 
 func all(t *testing.T) []Page {
@@ -57,8 +58,6 @@ func TestLinks(t *testing.T) {
 	}
 }
 
-var update = flag.Bool("update", false, "rewrite the list of decisions in docs/adr/README.md")
-
 // The index of the docs names every page.
 func TestIndex(t *testing.T) {
 	t.Parallel()
@@ -100,15 +99,7 @@ func TestDecisions(t *testing.T) {
 		}
 	}
 	want := before + begin + rows.String() + end + after
-	if *update {
-		if err := os.WriteFile(filepath.Join(root, index), []byte(want), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		text = []byte(want)
-	}
-	if string(text) != want {
-		t.Errorf("%s is old: go test ./tests/docs -update", index)
-	}
+	golden.Check(t, filepath.Join(root, index), want)
 }
 
 // Mage targets, and what go is told to test, build or run, are there.

@@ -3,21 +3,16 @@ package report_test
 import (
 	"bytes"
 	"errors"
-	"flag"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
 
-	"github.com/google/go-cmp/cmp"
-
 	"bottle.internal/internal/audit"
 	"bottle.internal/internal/audit/report"
 	"bottle.internal/internal/audit/report/reporttest"
+	"bottle.internal/tests/golden"
 )
-
-var update = flag.Bool("update", false, "write the golden files")
 
 // read makes a report of a log.
 func read(t testing.TB, log string, about report.About, expect audit.Expect) report.Report {
@@ -66,14 +61,6 @@ func TestGolden(t *testing.T) {
 	log, head := run(t)
 	html, markdown := render(t, read(t, log, report.About{Name: "demo-x7k2p"}, audit.Expect{Head: head}))
 	for name, got := range map[string]string{"run.html": html, "run.md": markdown} {
-		golden := filepath.Join("testdata", name)
-		if *update {
-			if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if diff := cmp.Diff(text(t, golden), got); diff != "" {
-			t.Errorf("%s (-want +got):\n%s", name, diff)
-		}
+		golden.Check(t, "testdata/"+name, got)
 	}
 }

@@ -3,7 +3,6 @@ package model_test
 import (
 	"bytes"
 	"encoding/json"
-	"flag"
 	"fmt"
 	"net/http"
 	"os"
@@ -14,9 +13,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"bottle.internal/internal/echo/model"
+	"bottle.internal/tests/golden"
 )
-
-var update = flag.Bool("update", false, "write the golden files")
 
 func script() model.Script {
 	return model.Script{Steps: []model.Step{
@@ -64,7 +62,7 @@ func TestRecorded(t *testing.T) {
 		if answer.Status != 200 || answer.Step != test.step || answer.ContentType != "text/event-stream" || answer.Model == "" {
 			t.Errorf("%s: %d %q %q %q, want step %q", test.name, answer.Status, answer.Step, answer.ContentType, answer.Model, test.step)
 		}
-		golden(t, test.name+".events", answer.Body)
+		golden.Check(t, "testdata/golden/"+test.name+".events", answer.Body)
 		if again := script().Answer(request); !bytes.Equal(again.Body, answer.Body) {
 			t.Errorf("%s: the second answer differs", test.name)
 		}
@@ -74,7 +72,7 @@ func TestRecorded(t *testing.T) {
 		if whole.Step != test.step || whole.ContentType != "application/json" || !json.Valid(whole.Body) {
 			t.Errorf("%s, not streamed: %+v", test.name, whole)
 		}
-		golden(t, test.name+".whole.json", whole.Body)
+		golden.Check(t, "testdata/golden/"+test.name+".whole.json", whole.Body)
 	}
 }
 
@@ -235,24 +233,4 @@ func FuzzAnswer(f *testing.F) {
 			t.Fatalf("another command: %s", answer.Body)
 		}
 	})
-}
-
-func golden(t *testing.T, name string, got []byte) {
-	t.Helper()
-	path := filepath.Join("testdata", "golden", name)
-	if *update {
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, got, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), string(got)); diff != "" {
-		t.Errorf("%s (-want +got):\n%s", name, diff)
-	}
 }

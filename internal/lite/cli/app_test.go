@@ -5,23 +5,18 @@ package cli_test
 import (
 	"bytes"
 	"encoding/json"
-	"flag"
-	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
 	"syscall"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"bottle.internal/internal/execx"
 	"bottle.internal/internal/lite/cli"
 	"bottle.internal/internal/lite/store"
 	"bottle.internal/tests/eventually"
+	"bottle.internal/tests/golden"
 )
-
-var update = flag.Bool("update", false, "rewrite the golden files")
 
 // app runs a command line in this process, with a HOME that holds nothing.
 func app(t *testing.T, env map[string]string, args ...string) result {
@@ -227,17 +222,7 @@ func TestStatusJSON(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	golden := "testdata/status.json"
-	if *update {
-		writeFile(t, golden, string(text)+"\n")
-	}
-	want, err := os.ReadFile(golden)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), string(text)+"\n"); diff != "" {
-		t.Error(diff)
-	}
+	golden.Check(t, "testdata/status.json", string(text)+"\n")
 }
 
 func TestForeignArtifact(t *testing.T) {

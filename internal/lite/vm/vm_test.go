@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
-	"flag"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,9 +12,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/klauspost/compress/zstd"
 	"github.com/ulikunitz/xz"
-)
 
-var update = flag.Bool("update", false, "rewrite the golden files")
+	"bottle.internal/tests/golden"
+)
 
 func specs() map[string]Spec {
 	base := Spec{
@@ -37,19 +36,7 @@ func TestArgs(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, golden := strings.Join(args, "\n")+"\n", "testdata/"+name+".args"
-		if *update {
-			if err := os.WriteFile(golden, []byte(got), 0o600); err != nil {
-				t.Fatal(err)
-			}
-		}
-		want, err := os.ReadFile(golden)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if diff := cmp.Diff(string(want), got); diff != "" {
-			t.Errorf("%s: %s", name, diff)
-		}
+		golden.Check(t, "testdata/"+name+".args", strings.Join(args, "\n")+"\n")
 	}
 	if _, err := (Spec{Arch: "riscv64"}).Args(); err == nil || err.Error() != "smolvm-lite does not run on riscv64" {
 		t.Errorf("riscv64: %v", err)

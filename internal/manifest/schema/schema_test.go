@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"maps"
 	"os"
@@ -18,11 +17,10 @@ import (
 
 	"bottle.internal/internal/manifest"
 	"bottle.internal/internal/starter"
+	"bottle.internal/tests/golden"
 )
 
 const root = "../../../"
-
-var update = flag.Bool("update", false, "rewrite the tables of docs/manifest.md, and docs/"+FileName)
 
 // The reference and the schema are written from the tables; between the marks in
 // docs/manifest.md nothing is written by hand.
@@ -38,24 +36,12 @@ func TestReference(t *testing.T) {
 		}
 		page = before + begin + table.markdown(t) + end + after
 	}
-	golden(t, root+"docs/manifest.md", []byte(page))
+	golden.Check(t, root+"docs/manifest.md", []byte(page))
 	text, err := JSON()
 	if err != nil {
 		t.Fatal(err)
 	}
-	golden(t, root+"docs/"+FileName, text)
-}
-
-func golden(t *testing.T, path string, want []byte) {
-	t.Helper()
-	if *update {
-		if err := os.WriteFile(path, want, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if got := read(t, path); got != string(want) {
-		t.Errorf("%s is old: go test ./internal/manifest/schema -update", path)
-	}
+	golden.Check(t, root+"docs/"+FileName, text)
 }
 
 // The loader knows the same keys: it lists them where it finds one that it does not know.

@@ -2,14 +2,11 @@ package kubernetes_test
 
 import (
 	"encoding/json"
-	"flag"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
-
-	"github.com/google/go-cmp/cmp"
 
 	"bottle.internal/internal/cluster"
 	"bottle.internal/internal/outfit"
@@ -17,9 +14,8 @@ import (
 	"bottle.internal/internal/render/kubernetes"
 	"bottle.internal/pkg/bundle"
 	"bottle.internal/pkg/provision"
+	"bottle.internal/tests/golden"
 )
-
-var update = flag.Bool("update", false, "rewrite the golden files")
 
 // planOf is one of the golden plans, without what a cluster does not run.
 func planOf(t *testing.T, name string) plan.Plan {
@@ -68,19 +64,7 @@ func TestManifests(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			got := render(t, planOf(t, name), o)
-			golden := filepath.Join("testdata", name+".yaml")
-			if *update {
-				if err := os.WriteFile(golden, got, 0o600); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(golden)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(string(want), string(got)); diff != "" {
-				t.Errorf("go test ./internal/render/kubernetes -update takes what is new\n%s", diff)
-			}
+			golden.Check(t, "testdata/"+name+".yaml", got)
 			if again := render(t, planOf(t, name), o); string(again) != string(got) {
 				t.Error("the same plan gave other bytes")
 			}
