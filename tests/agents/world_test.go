@@ -22,16 +22,8 @@ type world struct {
 // newWorld skips without Docker or a VM, unless BOTTLE_REQUIRE names what is missing.
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	engine, err := rig.Engine(t.Context())
-	rig.Need(t, "docker", err)
-	t.Cleanup(func() { _ = engine.Close() })
-	rig.Need(t, "vm", rig.NeedVM())
 	rig.Need(t, "npm", registry(t.Context()))
-	r, err := rig.New(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = r.Close() })
+	r, engine := rig.ForTest(t, true)
 	w := &world{Rig: r, engine: engine}
 	if err := r.Reap(t.Context(), engine, prefix); err != nil {
 		t.Fatal(err)

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -109,11 +108,9 @@ func prepare(ctx context.Context) (*rig.Rig, error) {
 	if err != nil {
 		return nil, err
 	}
-	path := filepath.Join(r.Dir, "m.toml")
-	if err := os.WriteFile(path, []byte(manifest), 0o600); err != nil {
+	if err := r.UseManifest(manifest); err != nil {
 		return r, err
 	}
-	r.Env = rig.Set(r.Env, "BOTTLE_MANIFEST="+path)
 	// One whole start: it also probes the accelerator and loads the bundle's image.
 	result, err := r.Run(ctx, "start", "bench-true", "--yes")
 	if err == nil && result.Code != 0 {

@@ -50,7 +50,7 @@ func makeImages(ctx context.Context, engine *client.Client) error {
 	if err != nil {
 		return err
 	}
-	shared.close = append(shared.close, func() error { return os.RemoveAll(dir) })
+	shared.Later(func() error { return os.RemoveAll(dir) })
 	if err := os.Chmod(dir, 0o755); err != nil {
 		return err
 	}
@@ -125,7 +125,7 @@ func deriveImage(ctx context.Context, engine *client.Client, files map[string][]
 	if err != nil {
 		return errors.Join(err, remove())
 	}
-	shared.close = append(shared.close, func() error {
+	shared.Later(func() error {
 		_, err := engine.ImageRemove(ctx, shared.watched, client.ImageRemoveOptions{Force: true, PruneChildren: true})
 		return err
 	})

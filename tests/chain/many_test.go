@@ -16,6 +16,7 @@ import (
 	"github.com/moby/moby/client"
 
 	"bottle.internal/internal/link"
+	"bottle.internal/tests/integration/rig"
 )
 
 const (
@@ -121,7 +122,7 @@ func TestManyBundles(t *testing.T) {
 			again += b.closes
 		}
 		t.Logf("all closed after %v, with %d tries after the first", time.Since(begin).Round(time.Millisecond), again)
-		if found, err := left(context.WithoutCancel(t.Context()), shared.engine); err != nil || len(found) > 0 {
+		if found, err := rig.Labelled(context.WithoutCancel(t.Context()), shared.engine, ours); err != nil || len(found) > 0 {
 			t.Errorf("left behind: %v, %v", found, err)
 		}
 	})

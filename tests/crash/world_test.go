@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/moby/moby/api/types/container"
@@ -70,22 +69,7 @@ func TestMain(m *testing.M) {
 		}
 	}
 	smolvmtest.Main()
-	unlock := lock()
-	code := m.Run()
-	unlock()
-	os.Exit(code)
-}
-
-// lock keeps two runs on one machine apart: their decoys have the same names.
-func lock() (unlock func()) {
-	file, err := os.OpenFile(filepath.Join(os.TempDir(), "bottle-crash.lock"), os.O_CREATE|os.O_RDWR, 0o600)
-	if err == nil {
-		err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX)
-	}
-	if err != nil {
-		panic(err)
-	}
-	return func() { _ = file.Close() }
+	os.Exit(rig.Main(m, "bottle-crash")) // the decoys of two runs have the same names
 }
 
 // world is a rig with a VM tool, an engine, a crashing bottle, and things that are not ours.
@@ -100,26 +84,14 @@ type world struct {
 // newWorld has a fake VM tool, or the one that this host has.
 func newWorld(t *testing.T, fake bool) *world {
 	t.Helper()
-	engine, err := rig.Engine(t.Context())
-	rig.Need(t, "docker", err)
-	t.Cleanup(func() { _ = engine.Close() })
-	if !fake {
-		rig.Need(t, "vm", rig.NeedVM())
-	}
-	r, err := rig.New(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = r.Close() })
+	r, engine := rig.ForTest(t, !fake)
 	w := &world{Rig: r, engine: engine, crasher: filepath.Join(r.Dir, "crasher")}
 	if err := w.Build(t.Context(), "./tests/crash/testdata/crasher", w.crasher); err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join(r.Dir, "m.toml")
-	if err := os.WriteFile(path, []byte(manifest), 0o600); err != nil {
+	if err := w.UseManifest(manifest); err != nil {
 		t.Fatal(err)
 	}
-	w.Env = rig.Set(w.Env, "BOTTLE_MANIFEST="+path)
 	if fake {
 		w.useFake(t)
 	}

@@ -3,7 +3,6 @@
 package escape
 
 import (
-	"fmt"
 	"os"
 	"testing"
 	"time"
@@ -16,18 +15,7 @@ var table ledger
 
 func TestMain(m *testing.M) {
 	rig.UseTestcontainers()
-	unlock, err := rig.Lock("bottle-escape")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "FAIL:", err)
-		os.Exit(1)
-	}
-	code := m.Run()
-	if err := table.publish(); err != nil {
-		fmt.Fprintln(os.Stderr, "FAIL: writing the table:", err)
-		code = max(code, 1)
-	}
-	unlock()
-	os.Exit(code)
+	os.Exit(rig.Main(m, "bottle-escape", table.publish))
 }
 
 // The whole suite, part by part: the bottles live as long as it does, and the parts that

@@ -48,24 +48,14 @@ type scene struct {
 // newScene starts all of it; it ends with the test.
 func newScene(t *testing.T) *scene {
 	t.Helper()
-	engine, err := rig.Engine(t.Context())
-	rig.Need(t, "docker", err)
-	t.Cleanup(func() { _ = engine.Close() })
-	rig.Need(t, "vm", rig.NeedVM())
 	if os.Getuid() != 0 {
 		rig.Need(t, "root", errors.New("only root can reach some of the targets to show that they are alive"))
 	}
-	r, err := rig.New(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = r.Close() })
+	r, engine := rig.ForTest(t, true)
 	s := &scene{Rig: r, engine: engine, program: filepath.Join(r.Dir, "probe"), bells: map[string]*boundary.Listener{}}
-	path := filepath.Join(r.Dir, "m.toml")
-	if err := os.WriteFile(path, []byte(manifest), 0o600); err != nil {
+	if err := s.UseManifest(manifest, tokenName+"="+token); err != nil {
 		t.Fatal(err)
 	}
-	s.Env = rig.Set(s.Env, "BOTTLE_MANIFEST="+path, tokenName+"="+token)
 	if err := s.Build(t.Context(), rig.ProbeProgram, s.program); err != nil {
 		t.Fatal(err)
 	}
@@ -206,24 +196,8 @@ func (s *scene) reap(t *testing.T) {
 	if err := s.Reap(ctx, s.engine, prefix); err != nil {
 		t.Error(err)
 	}
-	terms := make(client.Filters).Add("label", label+"=escape")
-	containers, err := s.engine.ContainerList(ctx, client.ContainerListOptions{All: true, Filters: terms})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, item := range containers.Items {
-		if _, err := s.engine.ContainerRemove(ctx, item.ID, client.ContainerRemoveOptions{Force: true}); err != nil {
-			t.Error(err)
-		}
-	}
-	networks, err := s.engine.NetworkList(ctx, client.NetworkListOptions{Filters: terms})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, item := range networks.Items {
-		if _, err := s.engine.NetworkRemove(ctx, item.ID, client.NetworkRemoveOptions{}); err != nil {
-			t.Error(err)
-		}
+	if err := rig.RemoveLabelled(ctx, s.engine, label+"=escape"); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -59,14 +59,14 @@ func startShared(w *world) *live {
 		return l
 	}
 	// Pushed first, so that it is closed after the upstream has left its network.
-	shared.close = append(shared.close, func() error { l.process.finish(); return l.endedWell() })
+	shared.Later(func() error { l.process.finish(); return l.endedWell() })
 	if l.err = l.up(); l.err != nil {
 		return l
 	}
 	l.cmdlines.stop()
 	l.upstream, l.err = l.startUpstream(ctx)
 	if l.upstream != nil {
-		shared.close = append(shared.close, func() error {
+		shared.Later(func() error {
 			return testcontainers.TerminateContainer(l.upstream, testcontainers.StopTimeout(0))
 		})
 	}

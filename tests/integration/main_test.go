@@ -4,10 +4,10 @@ package integration
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -24,63 +24,38 @@ const prefix = "it-"
 // world is what the tests of this package share.
 type world struct {
 	*rig.Rig
-	engine   *client.Client
-	manifest string
-	probe    string // the static program of testdata/probe
+	engine *client.Client
+	probe  string // the static program of testdata/probe
 }
 
 var shared struct {
-	once  sync.Once
+	rig.Shared
 	world *world
-	skip  error
 	live  func() *live // the bottle that the probes use
-	close []func() error
 }
 
 func TestMain(m *testing.M) {
 	rig.UseTestcontainers()
-	unlock, err := rig.Lock("bottle-integration")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "FAIL:", err)
-		os.Exit(1)
-	}
-	code := m.Run()
-	for _, undo := range slices.Backward(shared.close) {
-		if err := undo(); err != nil {
-			fmt.Fprintln(os.Stderr, "FAIL: cleaning up:", err)
-			code = max(code, 1)
-		}
-	}
-	unlock()
-	os.Exit(code)
+	os.Exit(rig.Main(m, "bottle-integration", shared.Undo))
 }
 
-// setup builds everything once. Without Docker or a VM the test is skipped, unless
-// BOTTLE_REQUIRE names what is missing.
+// setup builds everything once.
 func setup(t *testing.T) *world {
 	t.Helper()
-	shared.once.Do(func() { shared.world, shared.skip = newWorld() })
-	if shared.skip != nil {
-		what, _, _ := strings.Cut(shared.skip.Error(), ":")
-		if rig.Required(what) || what == "test" {
-			t.Fatal(shared.skip)
-		}
-		t.Skip(shared.skip)
-	}
-	if shared.world == nil {
-		t.Fatal("the setup failed in an earlier test")
-	}
+	shared.Need(t, func(ctx context.Context) (err error) {
+		shared.world, err = newWorld(ctx)
+		return err
+	})
 	return shared.world
 }
 
 // newWorld's errors begin with what is missing: docker, vm, or test for a mistake.
-func newWorld() (*world, error) {
-	ctx := context.Background()
+func newWorld(ctx context.Context) (*world, error) {
 	engine, err := rig.Engine(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("docker: %w", err)
 	}
-	shared.close = append(shared.close, engine.Close)
+	shared.Later(engine.Close)
 	if err := rig.NeedVM(); err != nil {
 		return nil, fmt.Errorf("vm: %w", err)
 	}
@@ -88,10 +63,9 @@ func newWorld() (*world, error) {
 	if err != nil {
 		return nil, fmt.Errorf("test: %w", err)
 	}
-	shared.close = append(shared.close, r.Close)
-	w := &world{Rig: r, engine: engine, manifest: filepath.Join(r.Dir, "m.toml"), probe: filepath.Join(r.Dir, "x", "probe")}
-	w.Env = rig.Set(w.Env, "BOTTLE_MANIFEST="+w.manifest, secretName+"="+secretValue, routeTokenName+"="+routeToken)
-	if err := os.WriteFile(w.manifest, []byte(manifest), 0o600); err != nil {
+	shared.Later(r.Close)
+	w := &world{Rig: r, engine: engine, probe: filepath.Join(r.Dir, "x", "probe")}
+	if err := w.UseManifest(manifest, secretName+"="+secretValue, routeTokenName+"="+routeToken); err != nil {
 		return nil, fmt.Errorf("test: %w", err)
 	}
 	if err := w.Build(ctx, rig.ProbeProgram, w.probe); err != nil {
@@ -100,27 +74,14 @@ func newWorld() (*world, error) {
 	if err := w.reap(ctx); err != nil {
 		return nil, fmt.Errorf("test: reaping what an earlier run left: %w", err)
 	}
-	shared.close = append(shared.close, func() error { return w.nothingLeft(ctx) })
+	shared.Later(func() error { return w.nothingLeft(ctx) })
 	shared.live = sync.OnceValue(func() *live { return startShared(w) })
 	return w, nil
 }
 
 // reap goes by our labels and by the name of our agents.
 func (w *world) reap(ctx context.Context) error {
-	if err := w.Reap(ctx, w.engine, prefix); err != nil {
-		return err
-	}
-	terms := make(client.Filters).Add("label", testLabel)
-	list, err := w.engine.ContainerList(ctx, client.ContainerListOptions{All: true, Filters: terms})
-	if err != nil {
-		return err
-	}
-	for _, item := range list.Items {
-		if _, err := w.engine.ContainerRemove(ctx, item.ID, client.ContainerRemoveOptions{Force: true}); err != nil {
-			return err
-		}
-	}
-	return nil
+	return errors.Join(w.Reap(ctx, w.engine, prefix), rig.RemoveLabelled(ctx, w.engine, testLabel))
 }
 
 // nothingLeft is the last word of a run; what it finds is removed, but a failure.
@@ -129,10 +90,7 @@ func (w *world) nothingLeft(ctx context.Context) error {
 	if err == nil && len(left) > 0 {
 		err = fmt.Errorf("left at the end:\n%s", strings.Join(left, "\n"))
 	}
-	if reapErr := w.reap(ctx); err == nil {
-		err = reapErr
-	}
-	return err
+	return errors.Join(err, w.reap(ctx))
 }
 
 // noneLeft fails with what bottles of an agent left behind.

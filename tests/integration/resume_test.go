@@ -3,6 +3,7 @@
 package integration
 
 import (
+	"context"
 	"strings"
 	"testing"
 
@@ -14,7 +15,7 @@ import (
 func TestResume(t *testing.T) {
 	w := setup(t)
 	theBottle(t)
-	t.Cleanup(func() { _ = w.Reap(t.Context(), w.engine, "it-kept-") })
+	t.Cleanup(func() { _ = w.Reap(context.WithoutCancel(t.Context()), w.engine, "it-kept-") })
 	first := w.bottle(t, "start", "it-kept", "--yes")
 	id := rig.Identity(first.Stderr)
 	if hint := "bottle: hint:  bottle resume " + id + "\n"; first.Code != 7 || strings.Count(first.Stderr, "hint") != 1 || !strings.HasSuffix(first.Stderr, hint) {

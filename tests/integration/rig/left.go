@@ -26,9 +26,13 @@ func Engine(ctx context.Context) (*client.Client, error) { return bundle.Connect
 // Left lists everything that bottles whose identity begins with prefix have at the
 // moment: containers, networks, machines, processes, state and sockets.
 func (r *Rig) Left(ctx context.Context, engine *client.Client, prefix string) ([]string, error) {
-	found, err := r.inEngine(ctx, engine, prefix)
+	items, err := inEngine(ctx, engine, prefix)
 	if err != nil {
 		return nil, err
+	}
+	var found []string
+	for _, item := range items {
+		found = append(found, item.String())
 	}
 	for kind, pattern := range map[string]string{
 		"state":   filepath.Join(r.StateDir(), prefix+"*"),
@@ -51,28 +55,12 @@ func (r *Rig) Left(ctx context.Context, engine *client.Client, prefix string) ([
 	return found, nil
 }
 
-func (r *Rig) inEngine(ctx context.Context, engine *client.Client, prefix string) ([]string, error) {
-	var found []string
-	terms := make(client.Filters).Add("label", bundle.LabelIdentity)
-	containers, err := engine.ContainerList(ctx, client.ContainerListOptions{All: true, Filters: terms})
-	if err != nil {
-		return nil, err
-	}
-	for _, item := range containers.Items {
-		if strings.HasPrefix(item.Labels[bundle.LabelIdentity], prefix) {
-			found = append(found, "container "+item.ID)
-		}
-	}
-	networks, err := engine.NetworkList(ctx, client.NetworkListOptions{Filters: terms})
-	if err != nil {
-		return nil, err
-	}
-	for _, item := range networks.Items {
-		if strings.HasPrefix(item.Labels[bundle.LabelIdentity], prefix) {
-			found = append(found, "network "+item.ID)
-		}
-	}
-	return found, nil
+// inEngine are the containers and networks; a volume stays as long as its bottle can be resumed.
+func inEngine(ctx context.Context, engine *client.Client, prefix string) ([]Item, error) {
+	found, err := Labelled(ctx, engine, bundle.LabelIdentity)
+	return slices.DeleteFunc(found, func(item Item) bool {
+		return item.Kind == "volume" || !strings.HasPrefix(item.Labels[bundle.LabelIdentity], prefix)
+	}), err
 }
 
 // CommandLines are the arguments of every process that can be seen, by pid. It is empty
@@ -105,16 +93,8 @@ func (r *Rig) Reap(ctx context.Context, engine *client.Client, prefix string) er
 		}
 	}
 	problems = append(problems, r.reapMachines(ctx, prefix))
-	left, err := r.inEngine(ctx, engine, prefix)
-	problems = append(problems, err)
-	for _, item := range left {
-		if kind, id, _ := strings.Cut(item, " "); kind == "container" {
-			_, err = engine.ContainerRemove(ctx, id, client.ContainerRemoveOptions{Force: true})
-		} else {
-			_, err = engine.NetworkRemove(ctx, id, client.NetworkRemoveOptions{})
-		}
-		problems = append(problems, err)
-	}
+	left, err := inEngine(ctx, engine, prefix)
+	problems = append(problems, err, remove(ctx, engine, left))
 	return errors.Join(problems...)
 }
 

@@ -54,6 +54,13 @@ func New(ctx context.Context) (*Rig, error) {
 // Close removes the temporary directory.
 func (r *Rig) Close() error { return os.RemoveAll(r.Dir) }
 
+// UseManifest makes text the manifest of every run, in which the variables are set, too.
+func (r *Rig) UseManifest(text string, variables ...string) error {
+	path := filepath.Join(r.Dir, "m.toml")
+	r.Env = Set(r.Env, append(variables, "BOTTLE_MANIFEST="+path)...)
+	return os.WriteFile(path, []byte(text), 0o600)
+}
+
 // StateDir is where the bottles of this rig are.
 func (r *Rig) StateDir() string { return filepath.Join(r.Dir, "s", "bottle") }
 
