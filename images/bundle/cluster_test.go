@@ -35,16 +35,7 @@ func listenHere(t *testing.T) (listener net.Listener, port string) {
 func TestTheWayThroughACluster(t *testing.T) {
 	t.Parallel()
 	daemon, daemonPort := listenHere(t)
-	go func() {
-		for {
-			conn, err := daemon.Accept()
-			if err != nil {
-				return
-			}
-			_, _ = io.WriteString(conn, "the firewall")
-			_ = conn.Close()
-		}
-	}()
+	fakenet.Serve(t, daemon, func(conn net.Conn) { _, _ = io.WriteString(conn, "the firewall") })
 	number, _ := strconv.ParseUint(daemonPort, 10, 16)
 	key, err := link.NewKey(rand.Reader)
 	if err != nil {

@@ -32,17 +32,7 @@ func TestReach(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer listener.Close()
-	go func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			_, _ = io.WriteString(conn, "HTTP/1.1 400 This is no TLS\r\n\r\n")
-			_ = conn.Close()
-		}
-	}()
+	fakenet.Serve(t, listener, func(conn net.Conn) { _, _ = io.WriteString(conn, "HTTP/1.1 400 This is no TLS\r\n\r\n") })
 	for _, test := range []struct{ host, answers, to, rule, reason string }{
 		{"api.test", "127.0.0.1", "", "address", "api.test:443 resolves to a refused address: 127.0.0.1 is loopback"},
 		{"api.test", "127.0.0.2", "", "address", "api.test:443 resolves to a refused address: 127.0.0.2 is loopback"},

@@ -5,33 +5,16 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"sync"
 	"testing"
 
 	"bottle.internal/tests/fakenet"
 )
 
-// upstream runs handle for each connection and waits for all of them.
+// upstream runs handle for each connection.
 func upstream(t *testing.T, handle func(net.Conn)) net.Listener {
 	t.Helper()
 	listener := fakenet.Listen(t)
-	var running sync.WaitGroup
-	running.Go(func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			running.Go(func() {
-				defer func() { _ = conn.Close() }()
-				handle(conn)
-			})
-		}
-	})
-	t.Cleanup(func() {
-		_ = listener.Close()
-		running.Wait()
-	})
+	fakenet.Serve(t, listener, handle)
 	return listener
 }
 

@@ -30,20 +30,9 @@ func (c channel) FirstInputs(context.Context) (control.Inputs, error) { return <
 func TestGate(t *testing.T) {
 	t.Parallel()
 	daemon := fakenet.Listen(t)
-	go func() {
-		for {
-			conn, err := daemon.Accept()
-			if err != nil {
-				return
-			}
-			_, _ = io.WriteString(conn, "hello")
-			_ = conn.Close()
-		}
-	}()
+	fakenet.Serve(t, daemon, func(conn net.Conn) { _, _ = io.WriteString(conn, "hello") })
 	port := uint16(daemon.Addr().(*net.TCPAddr).Port)
-	free := fakenet.Listen(t)
-	address := free.Addr().String()
-	_ = free.Close()
+	address := fakenet.FreeAddr(t)
 
 	first, second := newKey(t), newKey(t)
 	inputs := make(channel, 1)

@@ -33,22 +33,10 @@ func TestUpstreamDown(t *testing.T) {
 // An upstream that accepts and says nothing is given up.
 func TestUpstreamSilent(t *testing.T) {
 	t.Parallel()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var holding sync.WaitGroup
+	listener := fakenet.Listen(t)
 	ctx, cancel := context.WithCancel(t.Context())
-	holding.Go(func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			holding.Go(func() { <-ctx.Done(); _ = conn.Close() })
-		}
-	})
-	t.Cleanup(func() { cancel(); _ = listener.Close(); holding.Wait() })
+	fakenet.Serve(t, listener, func(net.Conn) { <-ctx.Done() })
+	t.Cleanup(cancel)
 	w := newWorld(t, func(w *world, _ *Config) {
 		w.options.DialCommand[1] = dialEnv + "=" + listener.Addr().String()
 		w.options.AnswerTime = time.Second

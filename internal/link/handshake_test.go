@@ -11,6 +11,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"bottle.internal/tests/fakenet"
 )
 
 func sum(key []byte, parts ...[]byte) []byte {
@@ -22,7 +24,7 @@ func sum(key []byte, parts ...[]byte) []byte {
 // tcpPair gives two ends of one real connection: net.Pipe has no buffers.
 func tcpPair(t testing.TB) (a, b Conn) {
 	t.Helper()
-	listener := listenTCP(t)
+	listener := fakenet.Listen(t)
 	a = dial(t, "tcp", listener.Addr().String())
 	conn, err := listener.Accept()
 	if err != nil {
@@ -120,7 +122,7 @@ func TestPortIsBound(t *testing.T) {
 // A squatter who took a dead bundle's port learns one nonce and no more.
 func TestSquatterSeesOnlyTheNonce(t *testing.T) {
 	t.Parallel()
-	listener := listenTCP(t)
+	listener := fakenet.Listen(t)
 	seen := make(chan []byte, 1)
 	serveEach(t, listener, func(conn Conn) {
 		hello := make([]byte, 36)

@@ -16,6 +16,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"bottle.internal/tests/fakenet"
 	"bottle.internal/tests/shortdir"
 )
 
@@ -28,16 +29,6 @@ func testKey(t testing.TB) Key {
 		t.Fatal(err)
 	}
 	return key
-}
-
-func listenTCP(t testing.TB) net.Listener {
-	t.Helper()
-	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = listener.Close() })
-	return listener
 }
 
 func portOf(listener net.Listener) uint16 { return uint16(listener.Addr().(*net.TCPAddr).Port) }
@@ -56,7 +47,7 @@ func serveEach(t testing.TB, listener net.Listener, handle func(Conn)) {
 
 // echoDaemon sends back what it got after the client ended its side.
 func echoDaemon(t testing.TB) uint16 {
-	listener := listenTCP(t)
+	listener := fakenet.Listen(t)
 	serveEach(t, listener, func(conn Conn) {
 		all, _ := io.ReadAll(conn)
 		_, _ = conn.Write(all)
@@ -67,7 +58,7 @@ func echoDaemon(t testing.TB) uint16 {
 
 func startGate(t testing.TB, key Key, ports ...uint16) (*Gate, string) {
 	t.Helper()
-	listener := listenTCP(t)
+	listener := fakenet.Listen(t)
 	gate := NewGate()
 	gate.Open(key, ports)
 	ctx, cancel := context.WithCancel(context.Background())

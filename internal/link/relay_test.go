@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"bottle.internal/tests/eventually"
+	"bottle.internal/tests/fakenet"
 )
 
 // stream gives size bytes that depend on their position, so that a lost, doubled or
@@ -48,7 +49,7 @@ func TestHundredMegabytesBothWays(t *testing.T) {
 	wantDown, _ := hashOf(stream(2, size))
 
 	gotUp := make(chan string, 1)
-	daemon := listenTCP(t)
+	daemon := fakenet.Listen(t)
 	serveEach(t, daemon, func(conn Conn) {
 		sent := make(chan struct{})
 		go func() { defer close(sent); _, _ = io.Copy(conn, stream(2, size)); _ = conn.CloseWrite() }()
@@ -100,7 +101,7 @@ func TestManyConnectionsAtOnce(t *testing.T) {
 func TestHalfClose(t *testing.T) {
 	t.Parallel()
 	key := testKey(t)
-	daemon := listenTCP(t)
+	daemon := fakenet.Listen(t)
 	heard := make(chan string, 1)
 	serveEach(t, daemon, func(conn Conn) {
 		_, _ = io.WriteString(conn, "bye")
@@ -129,7 +130,7 @@ func TestHalfClose(t *testing.T) {
 func TestEmptyRequestStillGetsItsAnswer(t *testing.T) {
 	t.Parallel()
 	key := testKey(t)
-	daemon := listenTCP(t)
+	daemon := fakenet.Listen(t)
 	serveEach(t, daemon, func(conn Conn) { _, _ = io.WriteString(conn, "banner") })
 	_, addr := startGate(t, key, portOf(daemon))
 	relay := startRelay(t, RelayConfig{Port: portOf(daemon), Key: key, Gate: func() string { return addr }})
@@ -209,7 +210,7 @@ func TestBundleGoesAndComesBackElsewhere(t *testing.T) {
 	if got := try(); got != "" || !errors.Is(relay.Stats().Last, ErrGateDown) {
 		t.Errorf("without a bundle: %q, %v", got, relay.Stats().Last)
 	}
-	dead := listenTCP(t)
+	dead := fakenet.Listen(t)
 	_ = dead.Close()
 	addr.Store(dead.Addr().String())
 	begin := time.Now()
@@ -228,7 +229,7 @@ func TestBundleGoesAndComesBackElsewhere(t *testing.T) {
 func TestCloseCutsAndWaits(t *testing.T) {
 	t.Parallel()
 	key := testKey(t)
-	daemon := listenTCP(t)
+	daemon := fakenet.Listen(t)
 	serveEach(t, daemon, func(conn Conn) { _, _ = io.Copy(conn, conn) })
 	_, addr := startGate(t, key, portOf(daemon))
 	relay := startRelay(t, RelayConfig{Port: portOf(daemon), Key: key, Gate: func() string { return addr }})

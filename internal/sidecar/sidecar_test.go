@@ -24,6 +24,7 @@ import (
 	"bottle.internal/internal/secret"
 	"bottle.internal/internal/sidecar"
 	"bottle.internal/tests/eventually"
+	"bottle.internal/tests/fakenet"
 	"bottle.internal/tests/shortdir"
 )
 
@@ -72,24 +73,8 @@ func starter(engine *fakeEngine, events event.Sink) sidecar.Starter {
 // daemon echoes on the loopback, as one of the bundle's would.
 func daemon(t *testing.T) uint16 {
 	t.Helper()
-	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var serving sync.WaitGroup
-	serving.Go(func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			serving.Go(func() {
-				defer func() { _ = conn.Close() }()
-				_, _ = io.Copy(conn, conn)
-			})
-		}
-	})
-	t.Cleanup(func() { _ = listener.Close(); serving.Wait() })
+	listener := fakenet.Listen(t)
+	fakenet.Serve(t, listener, func(conn net.Conn) { _, _ = io.Copy(conn, conn) })
 	return uint16(listener.Addr().(*net.TCPAddr).Port)
 }
 

@@ -27,6 +27,7 @@ import (
 	"bottle.internal/internal/link"
 	"bottle.internal/pkg/bundle"
 	"bottle.internal/tests/eventually"
+	"bottle.internal/tests/fakenet"
 )
 
 const (
@@ -149,28 +150,15 @@ func (b *bottle) health(port uint16) answer {
 // forward is a port of the host that leads to a daemon, for programs that dial themselves.
 func (b *bottle) forward(t *testing.T, port uint16) (address string) {
 	t.Helper()
-	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	listener := fakenet.Listen(t)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
-	var serving sync.WaitGroup
-	serving.Go(func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			serving.Go(func() {
-				defer conn.Close()
-				behind, err := link.DialGate(ctx, b.sidecar.Gate(), b.key, port)
-				if err == nil {
-					_ = link.Splice(ctx, conn.(*net.TCPConn), behind, &link.Counters{})
-				}
-			})
+	fakenet.Serve(t, listener, func(conn net.Conn) {
+		behind, err := link.DialGate(ctx, b.sidecar.Gate(), b.key, port)
+		if err == nil {
+			_ = link.Splice(ctx, conn.(*net.TCPConn), behind, &link.Counters{})
 		}
 	})
-	t.Cleanup(func() { _ = listener.Close(); cancel(); serving.Wait() })
+	t.Cleanup(cancel) // before it is waited for them
 	return listener.Addr().String()
 }
 

@@ -17,7 +17,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -36,6 +35,7 @@ import (
 	"bottle.internal/internal/token"
 	"bottle.internal/pkg/smolvm"
 	"bottle.internal/tests/eventually"
+	"bottle.internal/tests/fakenet"
 	"bottle.internal/tests/shortdir"
 )
 
@@ -203,29 +203,14 @@ func (g *inhabited) provisioned(o smolvm.ExecOptions, nonce guest.Nonce) error {
 // bottle-guest's does.
 func (g *inhabited) way(t *testing.T, port uint16) (address string) {
 	t.Helper()
-	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	listener := fakenet.Listen(t)
 	socket := g.sockets[guest.SocketPath(port)]
-	var serving sync.WaitGroup
-	serving.Go(func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			serving.Go(func() {
-				defer conn.Close()
-				behind, err := net.Dial("unix", socket)
-				if err != nil {
-					return
-				}
-				_ = link.Splice(context.WithoutCancel(t.Context()), conn.(*net.TCPConn), behind.(*net.UnixConn), &link.Counters{})
-			})
+	fakenet.Serve(t, listener, func(conn net.Conn) {
+		behind, err := net.Dial("unix", socket)
+		if err == nil {
+			_ = link.Splice(context.WithoutCancel(t.Context()), conn.(*net.TCPConn), behind.(*net.UnixConn), &link.Counters{})
 		}
 	})
-	t.Cleanup(func() { _ = listener.Close(); serving.Wait() })
 	return listener.Addr().String()
 }
 

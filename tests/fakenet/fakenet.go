@@ -142,6 +142,26 @@ func Listen(t testing.TB) net.Listener {
 	return listener
 }
 
+// Serve runs handle for each connection, and closes it then. At the end of the test it closes
+// the listener and waits for all of them.
+func Serve(t testing.TB, listener net.Listener, handle func(net.Conn)) {
+	t.Helper()
+	var running sync.WaitGroup
+	running.Go(func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			running.Go(func() {
+				defer func() { _ = conn.Close() }()
+				handle(conn)
+			})
+		}
+	})
+	t.Cleanup(func() { _ = listener.Close(); running.Wait() })
+}
+
 // FreePort is a port of the loopback that nobody listens on. It is below those that the kernel
 // gives away by itself: a connection of another test does not take it in the meantime. And no
 // listener is opened to find it: a process that another test forks would hold that until its

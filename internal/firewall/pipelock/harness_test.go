@@ -15,7 +15,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -193,23 +192,9 @@ func (w *world) egress(host string) (port uint16) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	var running sync.WaitGroup
-	running.Go(func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			running.Go(func() {
-				defer func() { _ = conn.Close() }()
-				server := tls.Server(conn, &tls.Config{Certificates: []tls.Certificate{leaf.TLS}})
-				_, _ = io.Copy(server, server)
-			})
-		}
-	})
-	w.t.Cleanup(func() {
-		_ = listener.Close()
-		running.Wait()
+	fakenet.Serve(w.t, listener, func(conn net.Conn) {
+		server := tls.Server(conn, &tls.Config{Certificates: []tls.Certificate{leaf.TLS}})
+		_, _ = io.Copy(server, server)
 	})
 	return netip.MustParseAddrPort(listener.Addr().String()).Port()
 }

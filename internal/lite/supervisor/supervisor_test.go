@@ -17,6 +17,7 @@ import (
 
 	"bottle.internal/internal/lite/store"
 	"bottle.internal/internal/lite/wire"
+	"bottle.internal/tests/fakenet"
 )
 
 // What a supervisor does with a willing guest is tested through the command line, see
@@ -61,19 +62,7 @@ func echo(t *testing.T) store.Socket {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = listener.Close() })
-	go func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				_, _ = io.Copy(conn, conn)
-				_ = conn.Close()
-			}()
-		}
-	}()
+	fakenet.Serve(t, listener, func(conn net.Conn) { _, _ = io.Copy(conn, conn) })
 	return store.Socket{Host: path, Guest: "/s"}
 }
 
