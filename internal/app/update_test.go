@@ -2,11 +2,8 @@ package app
 
 import (
 	"archive/tar"
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -19,10 +16,10 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
-	"github.com/google/go-containerregistry/pkg/v1/tarball"
 
 	"bottle.internal/internal/event"
 	"bottle.internal/internal/lockfile"
+	"bottle.internal/tests/fakeimage"
 )
 
 const oneTool = "base = \"scratch\"\n[[npm]]\ntool = \"claude\"\n[npm.amd64]\npackage = \"claude\"\nfiles = [\"a\"]\n"
@@ -190,19 +187,10 @@ func TestLockedBase(t *testing.T) {
 // baseLayout is a base of one file, on the disk.
 func baseLayout(t *testing.T) string {
 	t.Helper()
-	var archive bytes.Buffer
-	writer := tar.NewWriter(&archive)
-	if err := errors.Join(writer.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: "etc/marker", Mode: 0o644}), writer.Close()); err != nil {
-		t.Fatal(err)
-	}
-	one, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(archive.Bytes())), nil })
-	if err != nil {
-		t.Fatal(err)
-	}
 	platform := guestPlatform()
 	made, err := mutate.ConfigFile(empty.Image, &v1.ConfigFile{OS: platform.OS, Architecture: platform.Architecture})
 	if err == nil {
-		made, err = mutate.AppendLayers(made, one)
+		made, err = mutate.AppendLayers(made, fakeimage.Layer(t, fakeimage.File{Header: tar.Header{Typeflag: tar.TypeReg, Name: "etc/marker", Mode: 0o644}}))
 	}
 	if err != nil {
 		t.Fatal(err)

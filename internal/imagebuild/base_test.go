@@ -3,8 +3,6 @@ package imagebuild_test
 import (
 	"archive/tar"
 	"bytes"
-	"io"
-	"log"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -12,15 +10,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-containerregistry/pkg/name"
-	"github.com/google/go-containerregistry/pkg/registry"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
-	"github.com/google/go-containerregistry/pkg/v1/remote"
-	"github.com/google/go-containerregistry/pkg/v1/tarball"
 
 	"bottle.internal/internal/imagebuild"
+	"bottle.internal/tests/fakeimage"
 )
 
 // baseImage is what a registry could hold: two layers, with an account 1000.
@@ -48,46 +43,12 @@ func baseImage(t *testing.T, arch, marker string) v1.Image {
 
 func tarLayer(t *testing.T, files map[string]string) v1.Layer {
 	t.Helper()
-	var content bytes.Buffer
-	archive := tar.NewWriter(&content)
+	var entries []fakeimage.File
 	for name, text := range files {
-		header := &tar.Header{Typeflag: tar.TypeReg, Name: "./" + name, Mode: 0o640, Gid: 42, Size: int64(len(text)), ModTime: time.Unix(0, 0)}
-		if err := archive.WriteHeader(header); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := archive.Write([]byte(text)); err != nil {
-			t.Fatal(err)
-		}
+		header := tar.Header{Typeflag: tar.TypeReg, Name: "./" + name, Mode: 0o640, Gid: 42, ModTime: time.Unix(0, 0)}
+		entries = append(entries, fakeimage.File{Header: header, Content: text})
 	}
-	if err := archive.Close(); err != nil {
-		t.Fatal(err)
-	}
-	made, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(content.Bytes())), nil })
-	if err != nil {
-		t.Fatal(err)
-	}
-	return made
-}
-
-// serveImages is a registry on the loopback; its address is the start of a reference.
-func serveImages(t *testing.T) *httptest.Server {
-	t.Helper()
-	server := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
-	t.Cleanup(server.Close)
-	return server
-}
-
-func push(t *testing.T, server *httptest.Server, image v1.Image) string {
-	t.Helper()
-	ref := strings.TrimPrefix(server.URL, "http://") + "/base:tag"
-	parsed, err := name.ParseReference(ref)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := remote.Write(parsed, image); err != nil {
-		t.Fatal(err)
-	}
-	return ref
+	return fakeimage.Layer(t, entries...)
 }
 
 func on(base string) string { return strings.Replace(tiny, `"scratch"`, `"`+base+`"`, 1) }
@@ -96,8 +57,8 @@ const debianSection = "[debian]\nsuite = \"host\"\npackages = [\"git\"]\n"
 
 func TestRegistryBase(t *testing.T) {
 	t.Parallel()
-	server := serveImages(t)
-	ref := push(t, server, baseImage(t, "amd64", "first"))
+	server := fakeimage.Registry(t)
+	ref := fakeimage.Push(t, server, "base:tag", baseImage(t, "amd64", "first"))
 	settings := config(t)
 	selection := imagebuild.Selection{Platform: linux("amd64")}
 	first := build(t, settings, recipe(t, on(ref)), selection)
@@ -122,7 +83,7 @@ func TestRegistryBase(t *testing.T) {
 	}
 
 	// The tag moves on, and we do not: until somebody asks for it.
-	push(t, server, baseImage(t, "amd64", "second"))
+	fakeimage.Push(t, server, "base:tag", baseImage(t, "amd64", "second"))
 	if again := build(t, settings, recipe(t, on(ref)), selection); again.digest != first.digest {
 		t.Error("a moved tag changed the image")
 	}
@@ -143,8 +104,8 @@ func TestRegistryBase(t *testing.T) {
 func TestRegistryBaseIsCheckedAndPulledByDigest(t *testing.T) {
 	t.Parallel()
 	image := baseImage(t, "amd64", "good")
-	server := serveImages(t)
-	ref := push(t, server, image)
+	server := fakeimage.Registry(t)
+	ref := fakeimage.Push(t, server, "base:tag", image)
 	host := strings.TrimPrefix(server.URL, "http://")
 	digest, err := image.Digest()
 	if err != nil {
@@ -183,12 +144,12 @@ func TestRegistryBaseIsCheckedAndPulledByDigest(t *testing.T) {
 
 func TestTruncatedBaseIsPulledAgain(t *testing.T) {
 	t.Parallel()
-	server := serveImages(t)
-	ref := push(t, server, baseImage(t, "amd64", "x"))
+	server := fakeimage.Registry(t)
+	ref := fakeimage.Push(t, server, "base:tag", baseImage(t, "amd64", "x"))
 	settings := config(t)
 	selection := imagebuild.Selection{Platform: linux("amd64")}
 	first := build(t, settings, recipe(t, on(ref)), selection)
-	push(t, server, baseImage(t, "amd64", "the tag moved on"))
+	fakeimage.Push(t, server, "base:tag", baseImage(t, "amd64", "the tag moved on"))
 	for _, file := range layerFiles(t, settings.CacheDir) {
 		if err := os.Truncate(file, 1); err != nil {
 			t.Fatal(err)

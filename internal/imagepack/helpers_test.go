@@ -26,6 +26,7 @@ import (
 
 	"bottle.internal/internal/event"
 	"bottle.internal/internal/imagepack"
+	"bottle.internal/tests/fakeimage"
 )
 
 const platform = "linux/amd64"
@@ -38,15 +39,8 @@ func recipeKey(seed string) string {
 
 // newImage is a small image whose bytes depend on the content alone.
 func newImage(content string) (v1.Image, error) {
-	var archive bytes.Buffer
-	writer := tar.NewWriter(&archive)
-	header := &tar.Header{Name: "content", Typeflag: tar.TypeReg, Mode: 0o644, Size: int64(len(content))}
-	if err := errors.Join(writer.WriteHeader(header), second(writer.Write([]byte(content))), writer.Close()); err != nil {
-		return nil, err
-	}
-	layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) {
-		return io.NopCloser(bytes.NewReader(archive.Bytes())), nil
-	}, tarball.WithMediaType(types.OCILayer))
+	file := fakeimage.File{Header: tar.Header{Name: "content", Typeflag: tar.TypeReg, Mode: 0o644}, Content: content}
+	layer, err := fakeimage.Try([]fakeimage.File{file}, tarball.WithMediaType(types.OCILayer))
 	if err != nil {
 		return nil, err
 	}
@@ -63,8 +57,6 @@ func newImage(content string) (v1.Image, error) {
 	config.Config.Cmd = []string{"/content"}
 	return mutate.ConfigFile(image, config)
 }
-
-func second[T any](_ T, err error) error { return err }
 
 // counted is an Image that counts how often it is built.
 type counted struct {

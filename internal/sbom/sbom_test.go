@@ -4,7 +4,6 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,7 +17,6 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
-	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"github.com/package-url/packageurl-go"
 	"github.com/spdx/tools-golang/json"
 	"github.com/spdx/tools-golang/spdx"
@@ -27,6 +25,7 @@ import (
 	"github.com/spdx/tools-golang/spdxlib"
 
 	"bottle.internal/internal/sbom"
+	"bottle.internal/tests/fakeimage"
 	"bottle.internal/tests/golden"
 )
 
@@ -43,28 +42,15 @@ func image(t *testing.T, layers ...[]file) v1.Image {
 		t.Fatal(err)
 	}
 	for _, files := range layers {
-		var text bytes.Buffer
-		archive := tar.NewWriter(&text)
+		var entries []fakeimage.File
 		for _, one := range files {
-			header := &tar.Header{Typeflag: tar.TypeReg, Name: one.name, Mode: max(one.mode, 0o644), Size: int64(len(one.content))}
+			header := tar.Header{Typeflag: tar.TypeReg, Name: one.name, Mode: max(one.mode, 0o644)}
 			if strings.HasSuffix(one.name, "/") {
 				header.Typeflag = tar.TypeDir
 			}
-			if err := archive.WriteHeader(header); err != nil {
-				t.Fatal(err)
-			}
-			if _, err := io.WriteString(archive, one.content); err != nil {
-				t.Fatal(err)
-			}
+			entries = append(entries, fakeimage.File{Header: header, Content: one.content})
 		}
-		if err := archive.Close(); err != nil {
-			t.Fatal(err)
-		}
-		layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(text.Bytes())), nil })
-		if err != nil {
-			t.Fatal(err)
-		}
-		if img, err = mutate.AppendLayers(img, layer); err != nil {
+		if img, err = mutate.AppendLayers(img, fakeimage.Layer(t, entries...)); err != nil {
 			t.Fatal(err)
 		}
 	}

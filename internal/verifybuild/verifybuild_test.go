@@ -2,8 +2,6 @@ package verifybuild_test
 
 import (
 	"archive/tar"
-	"bytes"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,9 +11,9 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
-	"github.com/google/go-containerregistry/pkg/v1/tarball"
 
 	"bottle.internal/internal/verifybuild"
+	"bottle.internal/tests/fakeimage"
 )
 
 type file struct {
@@ -30,25 +28,12 @@ func files() []file {
 
 func layerOf(t *testing.T, content []file) v1.Layer {
 	t.Helper()
-	var out bytes.Buffer
-	archive := tar.NewWriter(&out)
+	var entries []fakeimage.File
 	for _, one := range content {
-		header := &tar.Header{Typeflag: tar.TypeReg, Name: one.name, Mode: one.mode, Size: int64(len(one.content)), ModTime: time.Unix(one.time, 0), Format: tar.FormatPAX}
-		if err := archive.WriteHeader(header); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := io.WriteString(archive, one.content); err != nil {
-			t.Fatal(err)
-		}
+		header := tar.Header{Typeflag: tar.TypeReg, Name: one.name, Mode: one.mode, ModTime: time.Unix(one.time, 0), Format: tar.FormatPAX}
+		entries = append(entries, fakeimage.File{Header: header, Content: one.content})
 	}
-	if err := archive.Close(); err != nil {
-		t.Fatal(err)
-	}
-	made, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(out.Bytes())), nil })
-	if err != nil {
-		t.Fatal(err)
-	}
-	return made
+	return fakeimage.Layer(t, entries...)
 }
 
 func image(t *testing.T, cmd string, layers ...[]file) v1.Image {

@@ -4,8 +4,6 @@ package cli_test
 
 import (
 	"archive/tar"
-	"bytes"
-	"io"
 	"maps"
 	"os"
 	"path/filepath"
@@ -17,10 +15,10 @@ import (
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/tarball"
 
 	"bottle.internal/internal/execx"
 	"bottle.internal/internal/lite/vm"
+	"bottle.internal/tests/fakeimage"
 	"bottle.internal/tests/need"
 	"bottle.internal/tests/shortdir"
 )
@@ -112,36 +110,17 @@ func hostPrograms(t *testing.T) v1.Layer {
 // layerOf puts files of the host at the given names.
 func layerOf(t *testing.T, files map[string]string) v1.Layer {
 	t.Helper()
-	var archive bytes.Buffer
-	w := tar.NewWriter(&archive)
-	for _, name := range []string{"etc/", "usr/"} {
-		if err := w.WriteHeader(&tar.Header{Name: name, Typeflag: tar.TypeDir, Mode: 0o755}); err != nil {
-			t.Fatal(err)
-		}
+	entries := []fakeimage.File{
+		{Header: tar.Header{Name: "etc/", Typeflag: tar.TypeDir, Mode: 0o755}}, {Header: tar.Header{Name: "usr/", Typeflag: tar.TypeDir, Mode: 0o755}},
 	}
 	for name, path := range files {
 		data, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
 		}
-		header := &tar.Header{Name: name, Typeflag: tar.TypeReg, Mode: 0o755, Size: int64(len(data))}
-		if err := w.WriteHeader(header); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := w.Write(data); err != nil {
-			t.Fatal(err)
-		}
+		entries = append(entries, fakeimage.File{Header: tar.Header{Name: name, Typeflag: tar.TypeReg, Mode: 0o755}, Content: string(data)})
 	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) {
-		return io.NopCloser(bytes.NewReader(archive.Bytes())), nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return layer
+	return fakeimage.Layer(t, entries...)
 }
 
 // testGuestSystem looks at what only a real machine has.

@@ -7,8 +7,6 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"io"
-	"log"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -17,13 +15,11 @@ import (
 
 	"github.com/Microsoft/hcsshim/ext4/tar2ext4"
 	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-containerregistry/pkg/name"
-	"github.com/google/go-containerregistry/pkg/registry"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
-	"github.com/google/go-containerregistry/pkg/v1/remote"
-	"github.com/google/go-containerregistry/pkg/v1/tarball"
+
+	"bottle.internal/tests/fakeimage"
 )
 
 // layerOf reads a small language: "dir/", "file=content", "link->target", "hard=>target".
@@ -37,34 +33,25 @@ func layerOf(t testing.TB, entries ...string) v1.Layer {
 }
 
 func tryLayerOf(entries []string) (v1.Layer, error) {
-	var b bytes.Buffer
-	w := tar.NewWriter(&b)
+	var files []fakeimage.File
 	for _, entry := range entries {
-		h, content := &tar.Header{Mode: 0o644, ModTime: time.Unix(1700000000, 0)}, ""
+		f := fakeimage.File{Header: tar.Header{Mode: 0o644, ModTime: time.Unix(1700000000, 0)}}
 		switch {
 		case strings.Contains(entry, "=>"):
-			h.Name, h.Linkname, _ = strings.Cut(entry, "=>")
-			h.Typeflag = tar.TypeLink
+			f.Name, f.Linkname, _ = strings.Cut(entry, "=>")
+			f.Typeflag = tar.TypeLink
 		case strings.Contains(entry, "->"):
-			h.Name, h.Linkname, _ = strings.Cut(entry, "->")
-			h.Typeflag = tar.TypeSymlink
+			f.Name, f.Linkname, _ = strings.Cut(entry, "->")
+			f.Typeflag = tar.TypeSymlink
 		case strings.HasSuffix(entry, "/"):
-			h.Name, h.Typeflag, h.Mode = entry, tar.TypeDir, 0o750
+			f.Name, f.Typeflag, f.Mode = entry, tar.TypeDir, 0o750
 		default:
-			h.Name, content, _ = strings.Cut(entry, "=")
-			h.Typeflag, h.Size = tar.TypeReg, int64(len(content))
+			f.Name, f.Content, _ = strings.Cut(entry, "=")
+			f.Typeflag = tar.TypeReg
 		}
-		if err := w.WriteHeader(h); err != nil {
-			return nil, err
-		}
-		if _, err := io.WriteString(w, content); err != nil {
-			return nil, err
-		}
+		files = append(files, f)
 	}
-	if err := w.Close(); err != nil {
-		return nil, err
-	}
-	return tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b.Bytes())), nil })
+	return fakeimage.Try(files)
 }
 
 // flat flattens layers and writes the result in the same language.
@@ -184,17 +171,7 @@ func published(t *testing.T) string {
 	if image, err = mutate.ConfigFile(image, config); err != nil {
 		t.Fatal(err)
 	}
-	server := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
-	t.Cleanup(server.Close)
-	ref := strings.TrimPrefix(server.URL, "http://") + "/test/image:1"
-	tag, err := name.ParseReference(ref)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := remote.Write(tag, image); err != nil {
-		t.Fatal(err)
-	}
-	return ref
+	return fakeimage.Push(t, fakeimage.Registry(t), "test/image:1", image)
 }
 
 func TestCreateIsDeterministic(t *testing.T) {
