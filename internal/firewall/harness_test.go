@@ -1,19 +1,15 @@
 package firewall_test
 
 import (
-	"bufio"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"net/netip"
-	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"go.uber.org/goleak"
 
@@ -101,34 +97,12 @@ func (w *world) place(name string, port int, to net.Listener, answers ...string)
 // raw opens a connection to the firewall and writes text.
 func (w *world) raw(text string) net.Conn {
 	w.t.Helper()
-	conn, err := net.Dial("tcp", w.addr)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	w.t.Cleanup(func() { _ = conn.Close() })
-	_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
-	if _, err := io.WriteString(conn, text); err != nil {
-		w.t.Fatal(err)
-	}
-	return conn
+	return fakenet.Send(w.t, w.addr, text)
 }
 
-// ask sends one raw request and returns the answer's status, reason header and body.
 func (w *world) ask(text string) (status int, reason, body string) {
 	w.t.Helper()
-	response, err := http.ReadResponse(bufio.NewReader(w.raw(text)), &http.Request{Method: strings.Fields(text)[0]})
-	if err != nil {
-		w.t.Fatalf("%.60q: %v", text, err)
-	}
-	if response.StatusCode == http.StatusOK && strings.HasPrefix(text, http.MethodConnect) {
-		return response.StatusCode, "", "" // a tunnel has no end
-	}
-	defer func() { _ = response.Body.Close() }()
-	data, err := io.ReadAll(response.Body)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	return response.StatusCode, response.Header.Get("X-Bottle-Reason"), string(data)
+	return fakenet.Ask(w.t, w.addr, text)
 }
 
 // tunnel opens a CONNECT tunnel and expects 200.

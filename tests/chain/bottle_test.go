@@ -32,6 +32,27 @@ import (
 	"bottle.internal/tests/logtest"
 )
 
+// What the manifests of this package have in common: a provider, a repository, and the agent.
+const (
+	apiRoute = `
+[[bottles.b.egress.routes]]
+host = "api.bottle.test"
+address = "private"
+methods = ["GET", "POST"]
+paths = ["/v1/"]
+auth = { header = "Authorization", scheme = "Bearer", token = "env:CHAIN_TOKEN" }
+`
+	repositoryAndAgent = `
+[[bottles.b.git.remotes]]
+name = "app"
+upstream = "ssh://git@git.bottle.test/app.git"
+
+[agents.chain]
+bottle = "b"
+template = "shell"
+`
+)
+
 // manifestText is the bottle of all tests. Its echo names are alive; up is a container
 // that a test adds.
 const manifestText = `
@@ -43,13 +64,7 @@ supervise = true
 host = "plain.bottle.test"
 address = "private"
 
-[[bottles.b.egress.routes]]
-host = "api.bottle.test"
-address = "private"
-methods = ["GET", "POST"]
-paths = ["/v1/"]
-auth = { header = "Authorization", scheme = "Bearer", token = "env:CHAIN_TOKEN" }
-
+` + apiRoute + `
 [[bottles.b.egress.routes]]
 host = "absent.bottle.test"
 address = "private"
@@ -65,14 +80,7 @@ paths = ["/v1/"]
 auth = { header = "Authorization", scheme = "Bearer", token = "file:%s" }
 upstream_ca = "/up/ca.pem"
 
-[[bottles.b.git.remotes]]
-name = "app"
-upstream = "ssh://git@git.bottle.test/app.git"
-
-[agents.chain]
-bottle = "b"
-template = "shell"
-`
+` + repositoryAndAgent
 
 // journal keeps lines.
 type journal struct{ logtest.Buffer }

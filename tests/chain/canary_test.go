@@ -36,21 +36,8 @@ address = "private"
 methods = ["GET", "POST"]
 paths = ["/v1/"]
 
-[[bottles.b.egress.routes]]
-host = "api.bottle.test"
-address = "private"
-methods = ["GET", "POST"]
-paths = ["/v1/"]
-auth = { header = "Authorization", scheme = "Bearer", token = "env:CHAIN_TOKEN" }
-
-[[bottles.b.git.remotes]]
-name = "app"
-upstream = "ssh://git@git.bottle.test/app.git"
-
-[agents.chain]
-bottle = "b"
-template = "shell"
-`
+` + apiRoute + `
+` + repositoryAndAgent
 
 const openHost = "https://open.bottle.test/v1/x"
 

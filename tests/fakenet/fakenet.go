@@ -5,13 +5,16 @@
 package fakenet
 
 import (
+	"bufio"
 	"context"
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net"
+	"net/http"
 	"net/netip"
 	"slices"
 	"strings"
@@ -21,6 +24,7 @@ import (
 
 	"bottle.internal/internal/ca"
 	"bottle.internal/internal/netguard"
+	"bottle.internal/tests/eventually"
 )
 
 // Internet resolves and connects in place of the real one.
@@ -184,4 +188,39 @@ func FreePort(t testing.TB) uint16 {
 func FreeAddr(t testing.TB) string {
 	t.Helper()
 	return fmt.Sprintf("127.0.0.1:%d", FreePort(t))
+}
+
+// Send opens a connection to a daemon and writes text.
+func Send(t testing.TB, addr, text string) net.Conn {
+	t.Helper()
+	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	_ = conn.SetDeadline(time.Now().Add(eventually.Patience))
+	if _, err := io.WriteString(conn, text); err != nil {
+		t.Fatal(err)
+	}
+	return conn
+}
+
+// Ask sends one raw request to a daemon and returns the answer's status, reason and body. A
+// tunnel has no end, and so no body.
+func Ask(t testing.TB, addr, text string) (status int, reason, body string) {
+	t.Helper()
+	method, _, _ := strings.Cut(text, " ")
+	response, err := http.ReadResponse(bufio.NewReader(Send(t, addr, text)), &http.Request{Method: method})
+	if err != nil {
+		t.Fatalf("%.60q: %v", text, err)
+	}
+	if response.StatusCode == http.StatusOK && method == http.MethodConnect {
+		return response.StatusCode, "", ""
+	}
+	defer func() { _ = response.Body.Close() }()
+	data, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response.StatusCode, response.Header.Get("X-Bottle-Reason"), string(data)
 }

@@ -1,7 +1,6 @@
 package pipelock_test
 
 import (
-	"bufio"
 	"context"
 	"crypto/sha256"
 	"crypto/tls"
@@ -10,13 +9,11 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"bottle.internal/internal/ca"
 	"bottle.internal/internal/control"
@@ -139,30 +136,12 @@ func (w *world) await(want func(entry) bool) entry {
 
 func (w *world) raw(text string) net.Conn {
 	w.t.Helper()
-	conn, err := net.Dial("tcp", w.daemon.Gate)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	w.t.Cleanup(func() { _ = conn.Close() })
-	_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
-	if _, err := io.WriteString(conn, text); err != nil {
-		w.t.Fatal(err)
-	}
-	return conn
+	return fakenet.Send(w.t, w.daemon.Gate, text)
 }
 
 func (w *world) ask(text string) (status int, reason, body string) {
 	w.t.Helper()
-	response, err := http.ReadResponse(bufio.NewReader(w.raw(text)), &http.Request{Method: strings.Fields(text)[0]})
-	if err != nil {
-		w.t.Fatalf("%.60q: %v", text, err)
-	}
-	defer func() { _ = response.Body.Close() }()
-	if response.StatusCode != http.StatusOK || !strings.HasPrefix(text, http.MethodConnect) {
-		data, _ := io.ReadAll(response.Body)
-		body = string(data)
-	}
-	return response.StatusCode, response.Header.Get("X-Bottle-Reason"), body
+	return fakenet.Ask(w.t, w.daemon.Gate, text)
 }
 
 // secure opens a tunnel and TLS in it.
