@@ -14,6 +14,7 @@ import (
 	"go.uber.org/goleak"
 
 	"bottle.internal/internal/fuzzing"
+	"bottle.internal/tests/program"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -27,9 +28,7 @@ func module(t *testing.T, files map[string]string) string {
 		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(path, []byte(text), 0o700); err != nil {
-			t.Fatal(err)
-		}
+		program.Write(t, path, text) // one of them may be
 	}
 	return dir
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"bottle.internal/tests/fakenet"
+	"bottle.internal/tests/program"
 	"bottle.internal/tests/sshd"
 )
 
@@ -102,14 +103,20 @@ func TestUpstreamRefuses(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, nil)
 	w.seed()
-	write(t, w.upstream+"/hooks/pre-receive", "#!/bin/sh\necho not today\nexit 1\n")
-	if err := os.Chmod(w.upstream+"/hooks/pre-receive", 0o700); err != nil {
-		t.Fatal(err)
-	}
+	w.hook("pre-receive", "#!/bin/sh\necho not today\nexit 1\n")
 	dir := w.clone("one")
 	w.commit(dir, "a", "1")
 	w.refused(dir, "the upstream refused it: [remote rejected] (pre-receive hook declined)", "origin", "HEAD")
 	w.refused(dir, "the upstream says: not today", "origin", "HEAD")
+}
+
+// hook is a program that the upstream runs.
+func (w *world) hook(name, script string) {
+	w.t.Helper()
+	if err := os.MkdirAll(w.upstream+"/hooks", 0o700); err != nil {
+		w.t.Fatal(err)
+	}
+	program.Write(w.t, w.upstream+"/hooks/"+name, script)
 }
 
 // One of two refs is refused by the upstream: none is taken.
@@ -120,10 +127,7 @@ func TestAllOrNothingUpstream(t *testing.T) {
 	dir := w.clone("one")
 	w.commit(dir, "a", "1")
 	w.must(dir, "push", "-q", "origin", "HEAD:bottle/x", "HEAD:bottle/y")
-	write(t, w.upstream+"/hooks/update", "#!/bin/sh\ntest $1 != refs/heads/bottle/y\n")
-	if err := os.Chmod(w.upstream+"/hooks/update", 0o700); err != nil {
-		t.Fatal(err)
-	}
+	w.hook("update", "#!/bin/sh\ntest $1 != refs/heads/bottle/y\n")
 	w.commit(dir, "a", "2")
 	w.refused(dir, "[remote rejected]", "origin", "HEAD:bottle/x", "HEAD:bottle/y")
 }

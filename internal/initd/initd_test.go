@@ -20,6 +20,7 @@ import (
 	"bottle.internal/internal/secret"
 	"bottle.internal/tests/eventually"
 	"bottle.internal/tests/fakenet"
+	"bottle.internal/tests/program"
 	"bottle.internal/tests/shortdir"
 )
 
@@ -310,15 +311,16 @@ func TestUIDs(t *testing.T) {
 // readableCopy is the test binary where everybody can run it.
 func readableCopy(t *testing.T) string {
 	t.Helper()
-	program, err := os.ReadFile(os.Args[0])
+	self, err := os.ReadFile(os.Args[0])
 	if err != nil {
 		t.Fatal(err)
 	}
 	dir := shortdir.New(t)
 	path := filepath.Join(dir, "daemon")
-	if err := errors.Join(os.Chmod(dir, 0o755), os.WriteFile(path, program, 0o755)); err != nil {
+	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
+	program.Write(t, path, self)
 	return path
 }
 

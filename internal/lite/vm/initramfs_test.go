@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"bottle.internal/internal/execx"
+	"bottle.internal/tests/program"
 )
 
 func TestInitramfs(t *testing.T) {
@@ -80,10 +81,7 @@ func probeWith(t *testing.T, script string) Prober {
 	}
 	write(t, p.Kernel.Image, nil)
 	write(t, p.Device, nil)
-	write(t, p.QEMU, []byte("#!/bin/sh\necho run >> "+dir+"/runs\n"+script))
-	if err := os.Chmod(p.QEMU, 0o700); err != nil {
-		t.Fatal(err)
-	}
+	program.Write(t, p.QEMU, "#!/bin/sh\necho run >> "+dir+"/runs\n"+script)
 	return p
 }
 
