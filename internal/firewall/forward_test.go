@@ -140,7 +140,7 @@ func TestForwardPassesOnABreak(t *testing.T) {
 func TestForwardIdle(t *testing.T) {
 	t.Parallel()
 	release := make(chan struct{})
-	w := plain(t, firewall.Limits{Idle: 50 * time.Millisecond}, func(rw http.ResponseWriter, _ *http.Request) {
+	w := plain(t, firewall.Limits{Idle: time.Second}, func(rw http.ResponseWriter, _ *http.Request) {
 		_ = http.NewResponseController(rw).Flush()
 		<-release
 	})

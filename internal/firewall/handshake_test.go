@@ -99,7 +99,11 @@ func TestUpstreamMustAnswer(t *testing.T) {
 		"with early data": {"\x17\x03\x03\x00\x01x", "the upstream does not answer with TLS"},
 		"with a hello":    {"\x16\x03\x03\x00\x05\x01\x00\x00\x01x", "the upstream does not answer with TLS"},
 	} {
-		w := newWorld(t, https("a.test"), firewall.Limits{Answer: 100 * time.Millisecond})
+		limits := firewall.Limits{}
+		if test.answer == "" {
+			limits.Answer = 100 * time.Millisecond
+		}
+		w := newWorld(t, https("a.test"), limits)
 		received := make(chan int, 1)
 		w.place("a.test", 443, upstream(t, func(conn net.Conn) {
 			_, _ = clienthello.Read(conn)

@@ -73,7 +73,7 @@ func TestKilledDaemonComesBack(t *testing.T) {
 		t.Errorf("pid %d again", again)
 	}
 	eventually.True(t, "the daemon serves again", func() bool { got, _ := get(t, port, "/"); return got == "daemon /" })
-	if took := time.Since(begin); took > 2*time.Second {
+	if took := time.Since(begin); took > 10*time.Second { // 2 s on an idle machine
 		t.Errorf("back after %v", took)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"regexp"
+	"strconv"
 	"syscall"
 	"testing"
 	"time"
@@ -72,10 +73,10 @@ func playDaemon(how string, args []string) int {
 			panic(err)
 		}
 	case "middle":
-		spawn("leaf")
+		spawn("leaf", strconv.Itoa(os.Getpid()))
 		return 0
 	case "leaf":
-		for parent := os.Getppid(); parent == os.Getppid(); {
+		for args[0] == strconv.Itoa(os.Getppid()) {
 			time.Sleep(time.Millisecond)
 		}
 		fmt.Println("leaf", os.Getpid(), "of", os.Getppid())
@@ -95,11 +96,10 @@ func playDaemon(how string, args []string) int {
 	return 1
 }
 
-func spawn(how string) {
-	if _, err := execx.StartDetached(execx.Cmd{Path: os.Args[0], Args: []string{how}, Env: os.Environ()}, os.Stdout); err != nil {
+func spawn(args ...string) {
+	if _, err := execx.StartDetached(execx.Cmd{Path: os.Args[0], Args: args, Env: os.Environ()}, os.Stdout); err != nil {
 		panic(err)
 	}
-	time.Sleep(50 * time.Millisecond) // let it begin before its parent ends
 }
 
 func serveHTTP(port string, sick bool) {

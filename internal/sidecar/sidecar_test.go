@@ -101,7 +101,7 @@ func ask(t *testing.T, socket string) (string, error) {
 		return "", err
 	}
 	defer func() { _ = conn.Close() }()
-	_ = conn.SetDeadline(time.Now().Add(5 * time.Second))
+	_ = conn.SetDeadline(time.Now().Add(eventually.Patience))
 	if _, err := conn.Write([]byte("hello")); err != nil {
 		return "", err
 	}

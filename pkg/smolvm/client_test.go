@@ -19,6 +19,7 @@ import (
 	"bottle.internal/internal/secret"
 	"bottle.internal/internal/smolvmtest"
 	"bottle.internal/pkg/smolvm"
+	"bottle.internal/tests/eventually"
 )
 
 // bench is a fake, a client of it, and a machine "demo".
@@ -31,7 +32,7 @@ func newBench(t *testing.T, options smolvmtest.Options) *bench {
 	t.Helper()
 	fake := smolvmtest.New(t, options)
 	config := fake.Config()
-	config.Patience = 2 * time.Second
+	config.Patience = eventually.Patience
 	return &bench{fake, smolvm.New(config)}
 }
 

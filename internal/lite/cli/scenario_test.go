@@ -186,7 +186,8 @@ func testTerminal(t *testing.T, w *world) {
 	if err := pty.Setsize(master, &pty.Winsize{Rows: 33, Cols: 77}); err != nil {
 		t.Fatal(err)
 	}
-	script := "stty size; echo $TERM; read line; stty size; echo got $line; exit 5"
+	// The size comes by a message that nobody acknowledges.
+	script := "stty size; echo $TERM; read line; until [ \"$(stty size)\" = '40 100' ]; do sleep 0.02; done; stty size; echo got $line; exit 5"
 	process, err := execx.Start(t.Context(), execx.Cmd{
 		Path: w.program, Env: w.env, Stdin: slave, Stdout: slave, Stderr: slave,
 		Args: []string{"machine", "exec", "--name", "a", "-it", "--", "/bin/sh", "-c", script},
@@ -209,7 +210,6 @@ func testTerminal(t *testing.T, w *world) {
 	if err := process.Signal(syscall.SIGWINCH); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(50 * time.Millisecond) // two ways of a message that nobody acknowledges
 	if _, err := master.WriteString("word\r"); err != nil {
 		t.Fatal(err)
 	}
