@@ -229,14 +229,14 @@ func TestRedirectsArePassedOn(t *testing.T) {
 // One clock serves both directions: an answer is not idle because the agent is silent.
 func TestIdle(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, egress.Limits{Idle: time.Second}, bearer("api.test"))
+	w := newWorld(t, egress.Limits{Idle: 1500 * time.Millisecond}, bearer("api.test"))
 	silent := make(chan struct{})
 	w.upstream("api.test", func(rw http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/head" {
 			<-r.Context().Done()
 			return
 		}
-		for range 15 {
+		for range 17 {
 			_, _ = io.WriteString(rw, "x")
 			_ = http.NewResponseController(rw).Flush()
 			time.Sleep(100 * time.Millisecond)
@@ -245,7 +245,7 @@ func TestIdle(t *testing.T) {
 	})
 	defer close(silent)
 	got := w.do(w.client(false), request(t, "GET", "https://api.test/head", ""))
-	if got.status != 504 || got.reason != "nothing moved for 1s" {
+	if got.status != 504 || got.reason != "nothing moved for 1.5s" {
 		t.Errorf("%d %s", got.status, got.reason)
 	}
 	response, err := w.client(false).Do(request(t, "GET", "https://api.test/", ""))
@@ -253,7 +253,7 @@ func TestIdle(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer response.Body.Close()
-	if n, err := io.Copy(io.Discard, response.Body); n != 15 || err == nil {
+	if n, err := io.Copy(io.Discard, response.Body); n != 17 || err == nil {
 		t.Errorf("%d bytes, %v", n, err)
 	}
 	w.await("close", func(e entry) bool { return e.Rule == "idle" })
