@@ -8,6 +8,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"bottle.internal/internal/gitgate/leaks/leakstest"
 )
 
 func noise(n int) string {
@@ -43,7 +45,7 @@ func TestLimits(t *testing.T) {
 			w.commit(dir, "z", "z")
 		}, "more than 40 new objects"},
 		{"archive", func(dir string) {
-			w.commit(dir, "a.zip", zipped(t, "b", strings.Repeat("a", 4<<20)))
+			w.commit(dir, "a.zip", leakstest.Zip(t, "b", strings.Repeat("a", 4<<20)))
 		}, "its archives hold too much"},
 	} {
 		dir := w.clone(test.name)

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"bottle.internal/internal/gitgate/leaks/leakstest"
 )
 
 // What a push may ask for, before any object is looked at.
@@ -71,7 +73,7 @@ func TestOldSecretsDoNotBlock(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, nil)
 	w.seed()
-	w.commit(w.dir+"/seed", "old.txt", token())
+	w.commit(w.dir+"/seed", "old.txt", leakstest.Token())
 	w.must(w.dir+"/seed", "push", "-q", w.upstream, "HEAD:refs/heads/main")
 	dir := w.clone("one")
 	w.commit(dir, "a", "1")

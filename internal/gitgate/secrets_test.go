@@ -2,10 +2,8 @@ package gitgate
 
 import (
 	"archive/tar"
-	"archive/zip"
 	"bytes"
 	"compress/gzip"
-	"crypto/rand"
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
@@ -13,33 +11,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"bottle.internal/internal/gitgate/leaks/leakstest"
 )
-
-// token is a GitHub token as gitleaks knows it, made now: this repository holds none.
-func token() string {
-	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
-	raw := make([]byte, 36)
-	_, _ = rand.Read(raw)
-	for i, b := range raw {
-		raw[i] = letters[int(b)%len(letters)]
-	}
-	return "ghp_" + string(raw)
-}
-
-func zipped(t *testing.T, name, text string) string {
-	t.Helper()
-	var b bytes.Buffer
-	z := zip.NewWriter(&b)
-	f, err := z.Create(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, _ = f.Write([]byte(text))
-	if err := z.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return b.String()
-}
 
 func tarGzipped(t *testing.T, name, text string) string {
 	t.Helper()
@@ -65,7 +39,7 @@ func TestSecretsStayHere(t *testing.T) {
 	const canary = "canary-Zx81-9d2f7a"
 	w := newWorld(t, func(_ *world, c *Config) { c.Canaries = []string{canary} })
 	w.seed()
-	secret := token()
+	secret := leakstest.Token()
 	for i, test := range []struct {
 		name string
 		make func(t *testing.T, dir string)
@@ -127,11 +101,13 @@ func TestSecretsStayHere(t *testing.T) {
 			w.commit(dir, "a.txt", "x: "+base64.StdEncoding.EncodeToString([]byte(inner))+"\n")
 		}, "a.txt:1, rule github-pat"},
 		{"hex", func(t *testing.T, dir string) { w.commit(dir, "a.txt", hex.EncodeToString([]byte("token = "+secret))) }, "a.txt:1, rule github-pat"},
-		{"zip", func(t *testing.T, dir string) { w.commit(dir, "a.docx", zipped(t, "in/b.txt", "x\n"+secret)) }, "a.docx!in/b.txt:2, rule github-pat"},
+		{"zip", func(t *testing.T, dir string) { w.commit(dir, "a.docx", leakstest.Zip(t, "in/b.txt", "x\n"+secret)) }, "a.docx!in/b.txt:2, rule github-pat"},
 		{"zip behind a picture", func(t *testing.T, dir string) {
-			w.commit(dir, "a.gif", "GIF89a"+strings.Repeat("\x01", 100)+zipped(t, "b", secret))
+			w.commit(dir, "a.gif", "GIF89a"+strings.Repeat("\x01", 100)+leakstest.Zip(t, "b", secret))
 		}, "a.gif!b:1, rule github-pat"},
-		{"tar.gz in a zip", func(t *testing.T, dir string) { w.commit(dir, "a.bin", zipped(t, "b", tarGzipped(t, "c", secret))) }, "a.bin!b!:1, rule github-pat"},
+		{"tar.gz in a zip", func(t *testing.T, dir string) {
+			w.commit(dir, "a.bin", leakstest.Zip(t, "b", tarGzipped(t, "c", secret)))
+		}, "a.bin!b!:1, rule github-pat"},
 		{"damaged archive", func(t *testing.T, dir string) { w.commit(dir, "a.gz", "\x1f\x8b\x08 not gzip at all") }, "it cannot be looked into"},
 		{"archive of a kind nobody opens", func(t *testing.T, dir string) { w.commit(dir, "a.7z", "7z\xbc\xaf\x27\x1c....") }, "it cannot be looked into"},
 		{"submodule's URL", func(t *testing.T, dir string) {
@@ -193,7 +169,7 @@ func TestWhatIsCleanPasses(t *testing.T) {
 	w.seed()
 	dir := w.clone("clean")
 	write(t, dir+"/a.png", "\x89PNG\x00\x00\xff\x01\x02")
-	write(t, dir+"/a.zip", zipped(t, "b", "hello"))
+	write(t, dir+"/a.zip", leakstest.Zip(t, "b", "hello"))
 	write(t, dir+"/a.tgz", tarGzipped(t, "b", "hello"))
 	write(t, dir+"/big.psd", "version https://git-lfs.github.com/spec/v1\noid sha256:"+strings.Repeat("ab", 32)+"\nsize 12\n")
 	write(t, dir+"/empty", "")

@@ -9,6 +9,8 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+
+	"bottle.internal/internal/gitgate/leaks/leakstest"
 )
 
 // halfPush announces more than it sends and hangs up with ctx.
@@ -129,7 +131,7 @@ func TestReplaceRefsAreIgnored(t *testing.T) {
 	w := newWorld(t, nil)
 	w.seed()
 	dir := w.clone("one")
-	secret := token()
+	secret := leakstest.Token()
 	w.commit(dir, "a", secret)
 	bad := w.must(dir, "rev-parse", "HEAD:a")
 	// The mirror is made to hold a replacement, as a hostile upstream's could.

@@ -131,8 +131,9 @@ func TestRefusesADirectoryThatOthersCanExchange(t *testing.T) {
 	}
 }
 
-func TestLongPathsGetAShortSocketDirectory(t *testing.T) {
-	t.Parallel()
+// farAway is a bottle whose directory has no room for the name of a socket.
+func farAway(t *testing.T) (*state.Root, *state.Instance) {
+	t.Helper()
 	root, err := state.OpenRoot(filepath.Join(t.TempDir(), strings.Repeat("long-", 20), "bottle"))
 	if err != nil {
 		t.Fatal(err)
@@ -141,6 +142,12 @@ func TestLongPathsGetAShortSocketDirectory(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return root, instance
+}
+
+func TestLongPathsGetAShortSocketDirectory(t *testing.T) {
+	t.Parallel()
+	_, instance := farAway(t)
 	dir, outside, err := instance.SocketDir()
 	if err != nil || !outside || len(dir) > 90 {
 		t.Fatalf("SocketDir() = %q, %v, %v", dir, outside, err)

@@ -31,14 +31,7 @@ func TestWish(t *testing.T) {
 // A reboot empties the temporary directory; a machine finds its sockets again all the same.
 func TestSocketDirectoryIsMadeAgain(t *testing.T) {
 	t.Parallel()
-	root, err := state.OpenRoot(filepath.Join(t.TempDir(), strings.Repeat("long-", 20), "bottle"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	instance, err := root.Create("demo-aaaaa")
-	if err != nil {
-		t.Fatal(err)
-	}
+	root, instance := farAway(t)
 	dir, _, err := instance.SocketDir()
 	if err != nil {
 		t.Fatal(err)

@@ -4,6 +4,7 @@ package fakeimage
 import (
 	"archive/tar"
 	"bytes"
+	"errors"
 	"io"
 	"log"
 	"net/http/httptest"
@@ -50,6 +51,25 @@ func Layer(t testing.TB, files ...File) v1.Layer {
 		t.Fatal(err)
 	}
 	return layer
+}
+
+// Read reads an archive to its end.
+func Read(t testing.TB, archive io.Reader) (files []File) {
+	t.Helper()
+	for reader := tar.NewReader(archive); ; {
+		header, err := reader.Next()
+		if errors.Is(err, io.EOF) {
+			return files
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		content, err := io.ReadAll(reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, File{*header, string(content)})
+	}
 }
 
 // Registry is an empty one on the loopback.

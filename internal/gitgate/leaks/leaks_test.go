@@ -1,11 +1,9 @@
 package leaks
 
 import (
-	"archive/zip"
 	"bytes"
 	"compress/gzip"
 	"context"
-	"crypto/rand"
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
@@ -18,22 +16,12 @@ import (
 	"go.uber.org/goleak"
 
 	"bottle.internal/internal/canary"
+	"bottle.internal/internal/gitgate/leaks/leakstest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const sample = "canary+Zx81/9d2f7a"
-
-// token is made now: this repository holds none.
-func token() string {
-	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
-	raw := make([]byte, 36)
-	_, _ = rand.Read(raw)
-	for i, b := range raw {
-		raw[i] = letters[int(b)%len(letters)]
-	}
-	return "ghp_" + string(raw)
-}
 
 func newScan(t testing.TB, unpacked int64) *Scan {
 	t.Helper()
@@ -60,16 +48,7 @@ func packed(t testing.TB, kind, text string) string {
 	case "zstd":
 		w, err = zstd.NewWriter(&b)
 	case "zip":
-		z := zip.NewWriter(&b)
-		f, err := z.Create("in")
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, _ = f.Write([]byte(text))
-		if err := z.Close(); err != nil {
-			t.Fatal(err)
-		}
-		return b.String()
+		return leakstest.Zip(t, "in", text)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -84,7 +63,7 @@ func packed(t testing.TB, kind, text string) string {
 func TestBlob(t *testing.T) {
 	t.Parallel()
 	scan := newScan(t, 1<<30)
-	secret := token()
+	secret := leakstest.Token()
 	generic := "api_key = \"" + strings.ToLower(base64.RawURLEncoding.EncodeToString([]byte(secret))[:32]) + "\""
 	nested := packed(t, "zip", packed(t, "gzip", packed(t, "zip", secret)))
 	// The whole is written as two references then, not as letters.
@@ -169,7 +148,7 @@ func TestCanaries(t *testing.T) {
 func TestNoBorderHidesASecret(t *testing.T) {
 	t.Parallel()
 	scan := newScan(t, 0)
-	secret := token()
+	secret := leakstest.Token()
 	for _, at := range []int{chunkSize - overlap - 20, chunkSize - overlap, chunkSize - 44, chunkSize - 20, chunkSize - 1, chunkSize, 2*chunkSize - overlap - 30, 2*chunkSize - 20} {
 		for name, filler := range map[string]string{"lines": "x y\n", "one line": "x y ", "spaces": "    "} {
 			data := []byte(strings.Repeat(filler, 3*chunkSize/len(filler)))

@@ -23,28 +23,17 @@ import (
 
 	"bottle.internal/internal/event"
 	"bottle.internal/internal/imagebuild/layer"
+	"bottle.internal/tests/fakeimage"
 )
 
 func list(t *testing.T, archive io.Reader) string {
 	t.Helper()
 	var lines []string
-	reader := tar.NewReader(archive)
-	for {
-		header, err := reader.Next()
-		if errors.Is(err, io.EOF) {
-			return strings.Join(lines, "\n")
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		content, err := io.ReadAll(reader)
-		if err != nil {
-			t.Fatal(err)
-		}
-		line := fmt.Sprintf("%c %o %d:%d %s%s %d %s %s %v", header.Typeflag, header.Mode, header.Uid, header.Gid,
-			header.Uname, header.Gname, header.ModTime.Unix(), header.Name, header.Linkname+string(content), header.PAXRecords)
-		lines = append(lines, line)
+	for _, f := range fakeimage.Read(t, archive) {
+		lines = append(lines, fmt.Sprintf("%c %o %d:%d %s%s %d %s %s %v", f.Typeflag, f.Mode, f.Uid, f.Gid,
+			f.Uname, f.Gname, f.ModTime.Unix(), f.Name, f.Linkname+f.Content, f.PAXRecords))
 	}
+	return strings.Join(lines, "\n")
 }
 
 func TestWriteSortsAndAddsParents(t *testing.T) {

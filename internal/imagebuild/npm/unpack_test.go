@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"bottle.internal/internal/imagebuild/npm"
+	"bottle.internal/tests/fakeimage"
 )
 
 func tarball(t *testing.T, headers ...tar.Header) string {
@@ -47,22 +48,11 @@ func tarball(t *testing.T, headers ...tar.Header) string {
 func listing(t *testing.T, archive io.Reader) string {
 	t.Helper()
 	var lines []string
-	reader := tar.NewReader(archive)
-	for {
-		header, err := reader.Next()
-		if errors.Is(err, io.EOF) {
-			return strings.Join(lines, "\n")
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		content, err := io.ReadAll(reader)
-		if err != nil {
-			t.Fatal(err)
-		}
-		line := fmt.Sprintf("%c %o %d:%d %d /%s %s %s", header.Typeflag, header.Mode, header.Uid, header.Gid, header.ModTime.Unix(), header.Name, header.Linkname, content)
+	for _, f := range fakeimage.Read(t, archive) {
+		line := fmt.Sprintf("%c %o %d:%d %d /%s %s %s", f.Typeflag, f.Mode, f.Uid, f.Gid, f.ModTime.Unix(), f.Name, f.Linkname, f.Content)
 		lines = append(lines, strings.TrimSpace(line))
 	}
+	return strings.Join(lines, "\n")
 }
 
 func TestWriteLayerTakesOnlyWhatIsNamed(t *testing.T) {
