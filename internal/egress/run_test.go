@@ -3,6 +3,7 @@ package egress_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"net"
@@ -48,13 +49,14 @@ func TestRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	ready := w.await("ready", nil)
-	if len(ready.Listen) != 2 || *ready.Routes != 1 || len(ready.Missing) != 1 || ready.Missing[0] != 0 {
+	addrs, _ := ready.Listen.([]any)
+	if len(addrs) != 2 || *ready.Routes != 1 || len(ready.Missing) != 1 || ready.Missing[0] != 0 {
 		t.Errorf("%+v", ready)
 	}
 	healthy := ""
-	for _, addr := range ready.Listen {
+	for _, addr := range addrs {
 		for path, want := range map[string]int{"/health": 200, "/other": 404, "/health?x": 404} {
-			response, err := http.Get("http://" + addr + path)
+			response, err := http.Get(fmt.Sprint("http://", addr, path))
 			if err != nil {
 				continue // the TLS port
 			}

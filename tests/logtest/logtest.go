@@ -82,24 +82,11 @@ type Entry struct {
 	Port, Status, Count                                                      int
 	Route, Routes                                                            *int
 	Missing                                                                  []int `json:"missing_tokens"`
-	Listen                                                                   Addrs
+	Listen                                                                   any   // one address, or a list
 	Blocked                                                                  *bool
 	Up                                                                       *int64   `json:"bytes_up"`
 	Down                                                                     *int64   `json:"bytes_down"`
 	Millis                                                                   *float64 `json:"duration_ms"`
-}
-
-// Addrs are where a daemon listens: one address, or a list of them.
-type Addrs []string
-
-// UnmarshalJSON implements [json.Unmarshaler].
-func (a *Addrs) UnmarshalJSON(data []byte) error {
-	var one string
-	if err := json.Unmarshal(data, &one); err == nil {
-		*a = Addrs{one}
-		return nil
-	}
-	return json.Unmarshal(data, (*[]string)(a))
 }
 
 // Entries are all lines so far; one that is no JSON fails the test.
