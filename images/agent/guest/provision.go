@@ -47,8 +47,8 @@ func provisionCommand(args []string, m machine, stderr io.Writer) (int, error) {
 	return code, nil
 }
 
-// probe tries what the first line asks for, once the daemon behind a port answers, and
-// says what came of it.
+// probe tries what the first line asks for, and says what came of it if the daemon behind
+// a port answers.
 func (m machine) probe(stdin *bufio.Reader, nonce guest.Nonce, port []string) error {
 	if err := onePort(port); err != nil {
 		return err
@@ -61,10 +61,11 @@ func (m machine) probe(stdin *bufio.Reader, nonce guest.Nonce, port []string) er
 	if err != nil {
 		return err
 	}
-	if err := health(port, m.patience); err != nil {
+	said, err := probe.Machine{Proc: "/proc", Sys: "/sys", SocketDir: m.socketDir, Share: mountShare}.Run(
+		probes, func() error { return health(port, m.patience) })
+	if err != nil {
 		return err
 	}
-	said := probe.Machine{Proc: "/proc", Sys: "/sys", SocketDir: m.socketDir, Share: mountShare}.Run(probes)
 	var out bytes.Buffer
 	out.WriteString(guest.Proved(nonce))
 	if err := probe.Write(&out, said); err != nil {

@@ -243,3 +243,24 @@ func TestServeEndsOnSIGTERM(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestNamesThatCount(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]uint16{
+		"9440.sock": 9440, "1.sock": 1, "65535.sock": 65535,
+		"65536.sock": 0, "0.sock": 0, "09440.sock": 0, "+1.sock": 0, "-1.sock": 0, ".sock": 0, "9440": 0, "9440.sock.sock": 0, "0x10.sock": 0, "1_0.sock": 0,
+	} {
+		if got, ok := socketPort(name); ok != (want > 0) || ok && got != want {
+			t.Errorf("socketPort(%q) = %d, %v, want %d", name, got, ok, want)
+		}
+	}
+	for name, want := range map[string]bool{
+		"/proc/1/fd/0": true, "/proc/4194304/fd/0": true,
+		"/proc/self/fd/0": false, "/proc/01/fd/0": false, "/proc/0/fd/0": false, "/proc/1/fd/00": false, "/proc//fd/0": false,
+		"/proc/1/../../dev/sda/fd/0": false, "x/proc/1/fd/0": false, "/proc/1/fd/0\n": false, "1": false,
+	} {
+		if got := isSessionPath(name); got != want {
+			t.Errorf("isSessionPath(%q) = %v", name, got)
+		}
+	}
+}

@@ -9,7 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"regexp"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -63,9 +63,14 @@ func (t terminal) foreground(group int) {
 	}
 }
 
-// sessionPath goes through our own process, so that it ends when we end and never
-// names a terminal that somebody else got later.
-var sessionPath = regexp.MustCompile(`^/proc/[1-9][0-9]*/fd/0$`)
+// isSessionPath reports whether name is /proc/PID/fd/0: it goes through our own process, so
+// that it ends when we end and never names a terminal that somebody else got later.
+func isSessionPath(name string) bool {
+	pid, proc := strings.CutPrefix(name, "/proc/")
+	pid, stdin := strings.CutSuffix(pid, "/fd/0")
+	number, err := strconv.ParseUint(pid, 10, 32)
+	return proc && stdin && err == nil && number > 0 && strconv.FormatUint(number, 10) == pid
+}
 
 // remember writes down how to reach the terminal for winsize.
 func (t terminal) remember(dir, session string) (forget func(), err error) {
@@ -110,7 +115,7 @@ func winsizeCommand(args []string, m machine) error {
 		return fmt.Errorf("resizing session %s: %w", args[0], err)
 	}
 	name := strings.TrimSuffix(string(data), "\n")
-	if !sessionPath.MatchString(name) {
+	if !isSessionPath(name) {
 		return fmt.Errorf("resizing session %s: %.40q is no terminal", args[0], name)
 	}
 	file, err := os.OpenFile(name, os.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK, 0) //nolint:gosec // G703: checked above

@@ -33,17 +33,31 @@ type Machine struct {
 }
 
 // Run tries all probes side by side, and returns an observation for each, in their order.
-func (m Machine) Run(probes []Probe) []Observation {
+// Those that ask the bundle begin when ready returns, and its error is Run's; a machine
+// that has just started has the time for the others while it waits.
+func (m Machine) Run(probes []Probe, ready func() error) ([]Observation, error) {
 	observations := make([]Observation, len(probes))
 	var all sync.WaitGroup
-	for i, p := range probes {
-		all.Go(func() {
-			reached, saw := m.try(p)
-			observations[i] = Observation{Name: p.Name, Reached: reached, Saw: saw[:min(len(saw), MaxSaw)]}
-		})
+	begin := func(bundle bool) {
+		for i, p := range probes {
+			if asks := p.Kind == Health || p.Via != ""; asks == bundle {
+				all.Go(func() { observations[i] = m.Try(p) })
+			}
+		}
+	}
+	begin(false)
+	err := ready()
+	if err == nil {
+		begin(true)
 	}
 	all.Wait()
-	return observations
+	return observations, err
+}
+
+// Try tries one probe.
+func (m Machine) Try(p Probe) Observation {
+	reached, saw := m.try(p)
+	return Observation{Name: p.Name, Reached: reached, Saw: saw[:min(len(saw), MaxSaw)]}
 }
 
 func (m Machine) try(p Probe) (reached bool, saw string) {
@@ -65,7 +79,7 @@ func (m Machine) try(p Probe) (reached bool, saw string) {
 	case ICMP:
 		err = ping(p.Target)
 	case DNS:
-		_, err = net.LookupHost(p.Target) //nolint:noctx // bounded by the resolver of a machine without a network
+		_, err = net.DefaultResolver.LookupNetIP(context.Background(), "ip4", p.Target) // bounded: no network
 	case Vsock:
 		err = vsock(p.Target)
 	case Packet:

@@ -1,6 +1,7 @@
 package probe_test
 
 import (
+	"errors"
 	"net"
 	"os"
 	"path/filepath"
@@ -52,12 +53,12 @@ func TestProbesFindWhatIsThere(t *testing.T) {
 		{probe.Probe{Kind: probe.Listeners}, "open to others: 00000000:1F90"},
 		{probe.Probe{Kind: probe.Sockets, Target: "8888.sock"}, "also 9.sock"},
 	} {
-		if got := m.Run([]probe.Probe{test.p})[0]; !got.Reached || got.Saw != test.saw {
+		if got := m.Try(test.p); !got.Reached || got.Saw != test.saw {
 			t.Errorf("%+v: %+v, want %q", test.p, got, test.saw)
 		}
 	}
 	if os.Geteuid() == 0 {
-		if got := m.Run([]probe.Probe{{Kind: probe.ICMP, Target: "127.0.0.1"}})[0]; !got.Reached {
+		if got := m.Try(probe.Probe{Kind: probe.ICMP, Target: "127.0.0.1"}); !got.Reached {
 			t.Errorf("icmp: %+v", got)
 		}
 	}
@@ -83,7 +84,7 @@ func TestProbesWithoutAWayOut(t *testing.T) {
 		{probe.Probe{Kind: probe.Sockets, Target: "8888.sock,9420.sock"}, "only 8888.sock"},
 		{probe.Probe{Kind: "telepathy"}, `there is no probe of kind "telepathy"`},
 	} {
-		if got := m.Run([]probe.Probe{test.p})[0]; got.Reached || got.Saw != test.saw {
+		if got := m.Try(test.p); got.Reached || got.Saw != test.saw {
 			t.Errorf("%+v: %+v, want %q", test.p, got, test.saw)
 		}
 	}
@@ -113,5 +114,34 @@ func answer(listener net.Listener) {
 		_, _ = conn.Read(make([]byte, 1024))
 		_, _ = conn.Write([]byte("HTTP/1.1 200 OK\r\n\r\n"))
 		_ = conn.Close()
+	}
+}
+
+// What asks the bundle waits for it; all else is tried meanwhile.
+func TestRunWaitsForTheBundleOnly(t *testing.T) {
+	t.Parallel()
+	stream, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stream.Close()
+	at := stream.Addr().String()
+	probes := []probe.Probe{
+		{Name: "through", Kind: probe.Plain, Target: "x.test", Via: at}, {Name: "direct", Kind: probe.Sockets}, {Name: "health", Kind: probe.Health, Target: at},
+	}
+	m := place(t, map[string]string{"run/1.sock": ""})
+	said, err := m.Run(probes, func() error {
+		go answer(stream) // nobody accepted before
+		return nil
+	})
+	if err != nil || len(said) != 3 || said[0] != (probe.Observation{Name: "through", Reached: true, Saw: "200 OK"}) ||
+		said[1] != (probe.Observation{Name: "direct", Reached: true, Saw: "also 1.sock"}) || !said[2].Reached {
+		t.Errorf("Run() = %+v, %v", said, err)
+	}
+
+	late := errors.New("nobody answered")
+	said, err = m.Run(probes, func() error { return late })
+	if !errors.Is(err, late) || said[0].Name != "" || said[1].Saw != "also 1.sock" || said[2].Name != "" {
+		t.Errorf("without a bundle: %+v, %v", said, err)
 	}
 }

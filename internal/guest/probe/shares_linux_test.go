@@ -75,7 +75,7 @@ func TestShares(t *testing.T) {
 			}
 			return nil
 		}
-		got := m.Run([]probe.Probe{{Kind: probe.Shares, Target: test.target}})[0]
+		got := m.Try(probe.Probe{Kind: probe.Shares, Target: test.target})
 		if got.Reached != test.reached || got.Saw != test.saw {
 			t.Errorf("%s: %+v, want %v, %q", test.name, got, test.reached, test.saw)
 		}

@@ -44,7 +44,7 @@ func attack([]string) error {
 			defer func() { <-slots }()
 			trick, ok := tricks()[string(a.Kind)]
 			if !ok {
-				said[i] = machine.Run([]probe.Probe{a.Probe})[0]
+				said[i] = machine.Try(a.Probe)
 				return
 			}
 			reached, saw := trick(a)
