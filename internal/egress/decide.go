@@ -8,10 +8,10 @@ import (
 	"strconv"
 	"strings"
 
-	"bottle.internal/internal/firewall/hostname"
-	"bottle.internal/internal/firewall/urlpath"
-	"bottle.internal/internal/firewall/urlquery"
 	"bottle.internal/internal/printable"
+	"bottle.internal/internal/urlpart/hostname"
+	"bottle.internal/internal/urlpart/urlpath"
+	"bottle.internal/internal/urlpart/urlquery"
 )
 
 // Rule names the rule that decided, for logs and tests.

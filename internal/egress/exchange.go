@@ -9,8 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"bottle.internal/internal/firewall/hostname"
 	"bottle.internal/internal/printable"
+	"bottle.internal/internal/urlpart/hostname"
 )
 
 // exchange is one request on its way.

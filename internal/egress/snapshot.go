@@ -11,8 +11,8 @@ import (
 
 	"bottle.internal/internal/ca"
 	"bottle.internal/internal/control"
-	"bottle.internal/internal/firewall/hostname"
 	"bottle.internal/internal/printable"
+	"bottle.internal/internal/urlpart/hostname"
 )
 
 // target is what a connection is for: the name of its handshake, and the port that it

@@ -13,10 +13,10 @@ import (
 	"strings"
 
 	"bottle.internal/internal/egress/needle"
-	"bottle.internal/internal/firewall/hostname"
-	"bottle.internal/internal/firewall/urlpath"
 	"bottle.internal/internal/netguard"
 	"bottle.internal/internal/printable"
+	"bottle.internal/internal/urlpart/hostname"
+	"bottle.internal/internal/urlpart/urlpath"
 )
 
 // HealthPort is egress's own on 127.0.0.2.

@@ -12,10 +12,10 @@ import (
 
 	"bottle.internal/internal/boundedlisten"
 	"bottle.internal/internal/firewall/clienthello"
-	"bottle.internal/internal/firewall/hostname"
 	"bottle.internal/internal/firewall/leak"
 	"bottle.internal/internal/netguard"
 	"bottle.internal/internal/printable"
+	"bottle.internal/internal/urlpart/hostname"
 )
 
 const established = "HTTP/1.1 200 Connection established\r\n\r\n"

@@ -6,9 +6,9 @@ import (
 	"net/http"
 	"strings"
 
-	"bottle.internal/internal/firewall/hostname"
-	"bottle.internal/internal/firewall/urlpath"
 	"bottle.internal/internal/printable"
+	"bottle.internal/internal/urlpart/hostname"
+	"bottle.internal/internal/urlpart/urlpath"
 )
 
 // Rule names the rule that decided, for logs and tests.

@@ -9,10 +9,10 @@ import (
 	"strconv"
 
 	"bottle.internal/internal/canary"
-	"bottle.internal/internal/firewall/hostname"
 	"bottle.internal/internal/names"
 	"bottle.internal/internal/netguard"
 	"bottle.internal/internal/printable"
+	"bottle.internal/internal/urlpart/hostname"
 )
 
 // Scheme is how a route is spoken to: through a TLS tunnel or in clear.

@@ -1,8 +1,8 @@
 package firewall
 
 import (
-	"bottle.internal/internal/firewall/urlquery"
 	"bottle.internal/internal/printable"
+	"bottle.internal/internal/urlpart/urlquery"
 )
 
 // credentialIn finds a credential in a query; the name is fit to be printed.

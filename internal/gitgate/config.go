@@ -15,10 +15,10 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
-	"bottle.internal/internal/firewall/hostname"
 	"bottle.internal/internal/names"
 	"bottle.internal/internal/netguard"
 	"bottle.internal/internal/printable"
+	"bottle.internal/internal/urlpart/hostname"
 )
 
 // ConfigFile is the name of the input that holds the configuration.

@@ -7,8 +7,8 @@ import (
 	"slices"
 	"strings"
 
-	"bottle.internal/internal/firewall/urlpath"
 	"bottle.internal/internal/names"
+	"bottle.internal/internal/urlpart/urlpath"
 )
 
 const (

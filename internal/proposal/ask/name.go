@@ -7,7 +7,7 @@ import (
 
 	"golang.org/x/net/idna"
 
-	"bottle.internal/internal/firewall/hostname"
+	"bottle.internal/internal/urlpart/hostname"
 )
 
 // CheckHost returns a host in its one spelling, or why an agent may not ask for it. Only

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"bottle.internal/internal/firewall/urlpath"
+	"bottle.internal/internal/urlpart/urlpath"
 )
 
 func TestCheck(t *testing.T) {

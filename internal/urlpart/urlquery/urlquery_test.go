@@ -4,7 +4,7 @@ import (
 	"net/url"
 	"testing"
 
-	"bottle.internal/internal/firewall/urlquery"
+	"bottle.internal/internal/urlpart/urlquery"
 )
 
 func TestCredential(t *testing.T) {

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"bottle.internal/internal/firewall/hostname"
+	"bottle.internal/internal/urlpart/hostname"
 )
 
 func TestCanonical(t *testing.T) {
