@@ -11,8 +11,8 @@ import (
 	"path/filepath"
 
 	"bottle.internal/internal/event"
-	"bottle.internal/internal/guest"
 	"bottle.internal/internal/guest/carry"
+	"bottle.internal/internal/guestapi"
 	"bottle.internal/internal/launch"
 	"bottle.internal/internal/manifest"
 	"bottle.internal/internal/state"
@@ -93,7 +93,7 @@ func (c *CopyOut) prepare(a *App, dir string) (workspace.Base, error) {
 			Hints: []string{"bottle copy-out " + c.Identity + " DIRECTORY"},
 		}
 	default:
-		c.record.Guest = guest.AgentWorkdir
+		c.record.Guest = guestapi.AgentWorkdir
 	}
 	if dir != "" {
 		if c.Dir, err = filepath.EvalSymlinks(a.hostPath(dir)); err != nil {
@@ -143,7 +143,7 @@ func (a *App) fetch(ctx context.Context, run launch.Runner, c *CopyOut, base wor
 		staged <- err
 	}()
 	said := &tail{}
-	code, err := run(ctx, launch.Command{Argv: guest.PackArgs(), Workdir: "/", Root: true}, launch.Stdio{Stdin: request, Stdout: out, Stderr: said})
+	code, err := run(ctx, launch.Command{Argv: guestapi.PackArgs(), Workdir: "/", Root: true}, launch.Stdio{Stdin: request, Stdout: out, Stderr: said})
 	_ = out.Close()
 	_ = request.CloseWithError(errors.New("the guest has stopped reading"))
 	<-asked

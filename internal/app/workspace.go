@@ -20,7 +20,7 @@ import (
 
 	"bottle.internal/internal/event"
 	"bottle.internal/internal/execx"
-	"bottle.internal/internal/guest"
+	"bottle.internal/internal/guestapi"
 	"bottle.internal/internal/launch"
 	"bottle.internal/internal/names"
 	"bottle.internal/internal/plan"
@@ -144,7 +144,7 @@ func (c *copyIn) run(ctx context.Context, run launch.Runner, dir string) error {
 		sent <- err
 	}()
 	said := &tail{}
-	code, err := run(ctx, launch.Command{Argv: guest.UnpackArgs(), Workdir: "/", Root: true}, launch.Stdio{Stdin: read, Stdout: io.Discard, Stderr: said})
+	code, err := run(ctx, launch.Command{Argv: guestapi.UnpackArgs(), Workdir: "/", Root: true}, launch.Stdio{Stdin: read, Stdout: io.Discard, Stderr: said})
 	_ = read.CloseWithError(errors.New("the guest has stopped reading"))
 	sendErr := <-sent
 	switch {

@@ -26,9 +26,9 @@ func mayImport() map[string][]string {
 		"internal/execx":    {"internal/secret"},
 		"internal/sunpath":  {},
 		"internal/state":    {"internal/names", "internal/sunpath"},
-		"internal/manifest": {"internal/forge", "internal/names", "internal/nearest", "internal/event", "internal/guest"},
+		"internal/manifest": {"internal/forge", "internal/names", "internal/nearest", "internal/event", "internal/guestapi"},
 		"internal/starter":  {"internal/plan"},
-		"internal/plan":     {"internal/names", "internal/event", "internal/guest", "internal/manifest"},
+		"internal/plan":     {"internal/names", "internal/event", "internal/guestapi", "internal/manifest"},
 		"internal/link":     {"internal/ownsock", "internal/secret", "internal/sunpath"},
 		"internal/ownsock":  {},
 		"internal/termsafe": {},
@@ -36,7 +36,7 @@ func mayImport() map[string][]string {
 		"internal/console":  {"internal/launch", "internal/link", "internal/printable", "internal/termsafe"},
 		"internal/detach":   {"internal/event", "internal/plan"},
 		"internal/control":  {"internal/link", "internal/secret", "internal/event"},
-		"internal/guest":    {},
+		"internal/guestapi": {},
 
 		// what images are made of, and who vouches for them
 		"internal/lockfile":        {},
@@ -69,7 +69,7 @@ func mayImport() map[string][]string {
 		"internal/ca":           {"internal/secret", "internal/urlpart/hostname"},
 
 		// copy-in and copy-out: the guest's half knows the stream and the walk, not the host's
-		"internal/guest/carry":         {"internal/execx", "internal/guest", "internal/workspace", "internal/workspace/walk", "internal/workspace/wire"},
+		"internal/guest/carry":         {"internal/execx", "internal/guestapi", "internal/workspace", "internal/workspace/walk", "internal/workspace/wire"},
 		"internal/workspace":           {"internal/event"},
 		"internal/workspace/pathcheck": {"internal/workspace"},
 		"internal/workspace/wire":      {"internal/workspace", "internal/workspace/pathcheck"},
@@ -114,7 +114,7 @@ func mayImport() map[string][]string {
 		// the same bottle in a cluster
 		"internal/cluster":           {"internal/control", "internal/daemons", "internal/link"},
 		"internal/outfit":            {"internal/plan", "pkg/provision"},
-		"internal/render/kubernetes": {"internal/cluster", "internal/daemons", "internal/guest", "internal/plan", "pkg/provision"},
+		"internal/render/kubernetes": {"internal/cluster", "internal/daemons", "internal/guestapi", "internal/plan", "pkg/provision"},
 
 		"pkg/bundle":    {},
 		"pkg/provision": {},
@@ -132,7 +132,7 @@ func neverReach() map[string][]string {
 		"internal/starter":       effects,
 		"internal/echo/model":    {"os/exec"},
 		"pkg/provision":          effects,
-		"internal/guest":         effects,
+		"internal/guestapi":      effects,
 		"internal/proposal":      effects,
 		"internal/audit":         effects,
 		"internal/sshagent":      effects,

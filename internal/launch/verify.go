@@ -8,8 +8,8 @@ import (
 	"io"
 
 	"bottle.internal/internal/boundary"
-	"bottle.internal/internal/guest"
 	"bottle.internal/internal/guest/probe"
+	"bottle.internal/internal/guestapi"
 	"bottle.internal/internal/plan"
 	"bottle.internal/pkg/smolvm"
 )
@@ -36,16 +36,16 @@ func (v Verification) Verify(ctx context.Context) ([]boundary.Result, error) {
 	if err := probe.Write(&probes, boundary.Probes(checks)); err != nil {
 		return nil, err
 	}
-	nonce := guest.NewNonce()
+	nonce := guestapi.NewNonce()
 	var said limited
 	_, err := v.Machine.Exec(ctx, smolvm.ExecOptions{
 		Name: v.Plan.VM.Name, Stdin: io.MultiReader(bytes.NewReader(v.Program), &probes), Stdout: &said, Stderr: io.Discard,
-		Command: guest.FreshArgs(len(v.Program), guest.ProbeArgs(nonce, plan.PortFirewall)),
+		Command: guestapi.FreshArgs(len(v.Program), guestapi.ProbeArgs(nonce, plan.PortFirewall)),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("probing %s: %w", v.Plan.Identity, err)
 	}
-	line, proved := bytes.CutPrefix(said.data, []byte(guest.Proved(nonce)))
+	line, proved := bytes.CutPrefix(said.data, []byte(guestapi.Proved(nonce)))
 	if !proved {
 		return nil, fmt.Errorf("probing %s: %w", v.Plan.Identity, errors.New("the guest did not answer"))
 	}

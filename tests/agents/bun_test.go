@@ -27,7 +27,7 @@ import (
 	"bottle.internal/internal/ca"
 	"bottle.internal/internal/event"
 	"bottle.internal/internal/execx"
-	"bottle.internal/internal/guest"
+	"bottle.internal/internal/guestapi"
 	"bottle.internal/internal/imagebuild"
 	"bottle.internal/internal/imagebuild/npm"
 	"bottle.internal/internal/lockfile"
@@ -93,7 +93,7 @@ func bundleVariable(t *testing.T, name, roots string) []string {
 		t.Fatal(err)
 	}
 	for _, variable := range p.Env {
-		if variable.Name == name && variable.Value == guest.CABundle {
+		if variable.Name == name && variable.Value == guestapi.CABundle {
 			return []string{name + "=" + roots}
 		}
 	}

@@ -24,8 +24,8 @@ import (
 	"bottle.internal/internal/audit"
 	"bottle.internal/internal/boundary"
 	"bottle.internal/internal/execx"
-	"bottle.internal/internal/guest"
 	"bottle.internal/internal/guest/probe"
+	"bottle.internal/internal/guestapi"
 	"bottle.internal/internal/launch"
 	"bottle.internal/internal/link"
 	"bottle.internal/internal/manifest"
@@ -152,17 +152,17 @@ func (played) Delete(context.Context, string) error { return nil }
 
 // Exec plays bottle-guest: provision, or an agent that ends well at once.
 func (m played) Exec(_ context.Context, o smolvm.ExecOptions) (int, error) {
-	nonce := guest.Nonce(o.Command[slices.Index(o.Command, "--nonce")+1])
+	nonce := guestapi.Nonce(o.Command[slices.Index(o.Command, "--nonce")+1])
 	if slices.Contains(o.Command, "provision") {
 		if err := m.g.provisioned(o, nonce); err != nil {
 			return -1, err
 		}
 	}
-	_, err := io.WriteString(o.Stderr, guest.Frame(nonce, 0))
+	_, err := io.WriteString(o.Stderr, guestapi.Frame(nonce, 0))
 	return 0, err
 }
 
-func (g *inhabited) provisioned(o smolvm.ExecOptions, nonce guest.Nonce) error {
+func (g *inhabited) provisioned(o smolvm.ExecOptions, nonce guestapi.Nonce) error {
 	stdin := bufio.NewReader(o.Stdin)
 	line, err := probe.ReadLine(stdin)
 	if err != nil {
@@ -176,7 +176,7 @@ func (g *inhabited) provisioned(o smolvm.ExecOptions, nonce guest.Nonce) error {
 	for _, p := range probes {
 		said = append(said, probe.Observation{Name: p.Name, Reached: p.Kind == probe.Health, Saw: "as it should be"})
 	}
-	out := bytes.NewBufferString(guest.Proved(nonce))
+	out := bytes.NewBufferString(guestapi.Proved(nonce))
 	if err := probe.Write(out, said); err != nil {
 		return err
 	}
@@ -208,7 +208,7 @@ func (g *inhabited) way(t *testing.T, port uint16) (address string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	socket := g.sockets[guest.SocketPath(port)]
+	socket := g.sockets[guestapi.SocketPath(port)]
 	var serving sync.WaitGroup
 	serving.Go(func() {
 		for {

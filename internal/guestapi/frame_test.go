@@ -1,4 +1,4 @@
-package guest_test
+package guestapi_test
 
 import (
 	"bytes"
@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"bottle.internal/internal/guest"
+	"bottle.internal/internal/guestapi"
 )
 
 func TestFrameFilter(t *testing.T) {
@@ -19,16 +19,16 @@ func TestFrameFilter(t *testing.T) {
 	}{
 		{"nothing", "", "", -1},
 		{"only text", "hello\n", "hello\n", -1},
-		{"frame at the end", "hello\n" + guest.Frame(nonce, 3), "hello\n", 3},
-		{"after a line without end", "$ " + guest.Frame(nonce, 0), "$ ", 0},
+		{"frame at the end", "hello\n" + guestapi.Frame(nonce, 3), "hello\n", 3},
+		{"after a line without end", "$ " + guestapi.Frame(nonce, 0), "$ ", 0},
 		{"through a terminal", "a\r\n\x1ebottle-exit:0123456789abcdef:130\x1e\r\n", "a\r\n", 130},
 		{"without newline", "a\x1ebottle-exit:0123456789abcdef:255\x1e", "a", 255},
 		{"carriage return only", "a\x1ebottle-exit:0123456789abcdef:1\x1e\r", "a\r", 1},
-		{"later output of a background program", guest.Frame(nonce, 1) + "late\n", "late\n", 1},
-		{"a second one is text", guest.Frame(nonce, 1) + guest.Frame(nonce, 2), guest.Frame(nonce, 2), 1},
+		{"later output of a background program", guestapi.Frame(nonce, 1) + "late\n", "late\n", 1},
+		{"a second one is text", guestapi.Frame(nonce, 1) + guestapi.Frame(nonce, 2), guestapi.Frame(nonce, 2), 1},
 		{"foreign nonce", other, other, -1},
-		{"foreign nonce first", other + guest.Frame(nonce, 9), other, 9},
-		{"mark before the frame", "\x1e\x1e" + guest.Frame(nonce, 9), "\x1e\x1e", 9},
+		{"foreign nonce first", other + guestapi.Frame(nonce, 9), other, 9},
+		{"mark before the frame", "\x1e\x1e" + guestapi.Frame(nonce, 9), "\x1e\x1e", 9},
 		{"cut off", "x\x1ebottle-exit:0123456789abcdef:1", "x\x1ebottle-exit:0123456789abcdef:1", -1},
 		{"cut off in the nonce", "x\x1ebottle-exit:0123", "x\x1ebottle-exit:0123", -1},
 		{"no digits", "\x1ebottle-exit:0123456789abcdef:\x1e\n", "\x1ebottle-exit:0123456789abcdef:\x1e\n", -1},
@@ -41,7 +41,7 @@ func TestFrameFilter(t *testing.T) {
 			t.Parallel()
 			for size := 1; size <= max(1, len(test.in)); size++ { // every way to cut the stream
 				var out bytes.Buffer
-				filter := guest.NewFrameFilter(&out, nonce)
+				filter := guestapi.NewFrameFilter(&out, nonce)
 				for in := []byte(test.in); len(in) > 0; {
 					n := min(size, len(in))
 					if wrote, err := filter.Write(in[:n]); wrote != n || err != nil {
@@ -68,7 +68,7 @@ func TestFrameFilter(t *testing.T) {
 func TestFrameFilterHoldsBackNoText(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
-	filter := guest.NewFrameFilter(&out, nonce)
+	filter := guestapi.NewFrameFilter(&out, nonce)
 	for _, step := range []struct{ write, want string }{
 		{"$ ", "$ "},
 		{"\x1e", "$ "},
@@ -95,13 +95,13 @@ func TestResult(t *testing.T) {
 		code     int
 		err      string
 	}{
-		{"the guest's code wins over the tool's", guest.Frame(nonce, 7), 1, nil, 7, ""},
-		{"and over the tool's failure", guest.Frame(nonce, 0), -1, killed, 0, ""},
+		{"the guest's code wins over the tool's", guestapi.Frame(nonce, 7), 1, nil, 7, ""},
+		{"and over the tool's failure", guestapi.Frame(nonce, 0), -1, killed, 0, ""},
 		{"no frame", "Error: vm not found: x\n", 1, nil, 1, "the guest reported no exit code: the VM tool ended with status 1"},
 		{"no frame, though the tool was happy", "", 0, nil, 0, "the guest reported no exit code: the VM tool ended with status 0"},
 		{"the tool died", "", 137, killed, 137, "the guest reported no exit code: smolvm-lite: killed by killed"},
 	} {
-		filter := guest.NewFrameFilter(&bytes.Buffer{}, nonce)
+		filter := guestapi.NewFrameFilter(&bytes.Buffer{}, nonce)
 		fmt.Fprint(filter, test.in)
 		if err := filter.Close(); err != nil {
 			t.Fatal(err)
@@ -114,7 +114,7 @@ func TestResult(t *testing.T) {
 		if code != test.code || text != test.err {
 			t.Errorf("%s: %d, %q; want %d, %q", test.name, code, text, test.code, test.err)
 		}
-		if (test.err != "") != errors.Is(err, guest.ErrNoExit) || (err != nil && test.toolErr != nil && !errors.Is(err, killed)) {
+		if (test.err != "") != errors.Is(err, guestapi.ErrNoExit) || (err != nil && test.toolErr != nil && !errors.Is(err, killed)) {
 			t.Errorf("%s: wrong kind of error %v", test.name, err)
 		}
 	}
@@ -126,7 +126,7 @@ func (brokenWriter) Write([]byte) (int, error) { return 0, errors.New("pipe is g
 
 func TestFrameFilterReportsItsWriter(t *testing.T) {
 	t.Parallel()
-	if _, err := guest.NewFrameFilter(brokenWriter{}, nonce).Write([]byte("x")); err == nil || err.Error() != "pipe is gone" {
+	if _, err := guestapi.NewFrameFilter(brokenWriter{}, nonce).Write([]byte("x")); err == nil || err.Error() != "pipe is gone" {
 		t.Errorf("err = %v", err)
 	}
 }
@@ -139,14 +139,14 @@ func FuzzFrameFilter(f *testing.F) {
 	f.Add([]byte("\x1ebottle-exit:0123456789abcdef:12"), []byte("\n\n"), byte(0), uint16(7))
 	f.Add([]byte("\x1e\x1ebottle-exit:fedcba9876543210:1\x1e\n"), []byte("\x1e"), byte(137), uint16(40))
 	f.Fuzz(func(t *testing.T, before, after []byte, code byte, cut uint16) {
-		frame := guest.Frame(nonce, int(code))
+		frame := guestapi.Frame(nonce, int(code))
 		stream := string(before) + frame + string(after)
 		// The input may forge the nonce: then another frame can be the first one.
 		if strings.Contains(string(before)+"\x1e", string(nonce)+":") || strings.Contains(string(after), string(nonce)) {
 			t.Skip()
 		}
 		var out bytes.Buffer
-		filter := guest.NewFrameFilter(&out, nonce)
+		filter := guestapi.NewFrameFilter(&out, nonce)
 		size := int(cut)%64 + 1
 		for in := []byte(stream); len(in) > 0; {
 			n := min(size, len(in))

@@ -1,4 +1,4 @@
-package guest_test
+package guestapi_test
 
 import (
 	"strings"
@@ -6,17 +6,17 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"bottle.internal/internal/guest"
+	"bottle.internal/internal/guestapi"
 )
 
-const nonce = guest.Nonce("0123456789abcdef")
+const nonce = guestapi.Nonce("0123456789abcdef")
 
 func TestArgs(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct{ got, want []string }{
 		"exec": {
-			guest.ExecArgs(guest.ExecOptions{
-				Nonce: nonce, User: guest.AgentUser, Workdir: guest.AgentWorkdir,
+			guestapi.ExecArgs(guestapi.ExecOptions{
+				Nonce: nonce, User: guestapi.AgentUser, Workdir: guestapi.AgentWorkdir,
 				Command: []string{"claude", "-p", "--", "a b"},
 			}),
 			[]string{
@@ -25,8 +25,8 @@ func TestArgs(t *testing.T) {
 			},
 		},
 		"exec on a terminal": {
-			guest.ExecArgs(guest.ExecOptions{
-				Nonce: nonce, User: guest.RootUser, Workdir: "/", Command: []string{"sh"},
+			guestapi.ExecArgs(guestapi.ExecOptions{
+				Nonce: nonce, User: guestapi.RootUser, Workdir: "/", Command: []string{"sh"},
 				Session: "s1", Term: "xterm-256color", Rows: 24, Cols: 80,
 			}),
 			[]string{
@@ -36,14 +36,14 @@ func TestArgs(t *testing.T) {
 			},
 		},
 		"winsize": {
-			guest.WinsizeArgs("s1", 24, 80),
+			guestapi.WinsizeArgs("s1", 24, 80),
 			[]string{"/usr/local/bin/bottle-guest", "winsize", "s1", "24", "80"},
 		},
 		"provision": {
-			guest.ProvisionArgs(nonce, 8888),
+			guestapi.ProvisionArgs(nonce, 8888),
 			[]string{"/usr/local/bin/bottle-guest", "provision", "--nonce", "0123456789abcdef", "8888"},
 		},
-		"serve": {guest.ServeArgs(), []string{"/usr/local/bin/bottle-guest", "serve"}},
+		"serve": {guestapi.ServeArgs(), []string{"/usr/local/bin/bottle-guest", "serve"}},
 	} {
 		if diff := cmp.Diff(test.want, test.got); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
@@ -53,22 +53,22 @@ func TestArgs(t *testing.T) {
 
 func TestSocketPath(t *testing.T) {
 	t.Parallel()
-	if got := guest.SocketPath(8888); got != "/run/bottle/8888.sock" {
+	if got := guestapi.SocketPath(8888); got != "/run/bottle/8888.sock" {
 		t.Errorf("SocketPath = %q", got)
 	}
 }
 
 func TestNonce(t *testing.T) {
 	t.Parallel()
-	first, second := guest.NewNonce(), guest.NewNonce()
+	first, second := guestapi.NewNonce(), guestapi.NewNonce()
 	if first == second {
 		t.Errorf("two equal nonces: %s", first)
 	}
-	if _, err := guest.ParseNonce(string(first)); err != nil {
+	if _, err := guestapi.ParseNonce(string(first)); err != nil {
 		t.Error(err)
 	}
 	for _, bad := range []string{"", "0123456789abcde", "0123456789ABCDEF", "0123456789abcdef\n", "0123456789abcdef0"} {
-		if _, err := guest.ParseNonce(bad); err == nil || !strings.HasSuffix(err.Error(), ": want 16 digits from 0-9a-f") {
+		if _, err := guestapi.ParseNonce(bad); err == nil || !strings.HasSuffix(err.Error(), ": want 16 digits from 0-9a-f") {
 			t.Errorf("ParseNonce(%q) = %v", bad, err)
 		}
 	}
@@ -82,9 +82,9 @@ func TestPatterns(t *testing.T) {
 		good  []string
 		bad   []string
 	}{
-		{"session", guest.ValidSession, []string{"a", "s-1"}, []string{"", "..", "a/b", "-a", "A", "a\n", strings.Repeat("a", 65)}},
-		{"term", guest.ValidTerm, []string{"xterm-256color", "screen.linux"}, []string{"", "a b", "../x", "a\n", "$(x)"}},
-		{"env", guest.ValidEnvName, []string{"A", "_a1"}, []string{"", "1A", "A-B", "A=B", "A\n", "É"}},
+		{"session", guestapi.ValidSession, []string{"a", "s-1"}, []string{"", "..", "a/b", "-a", "A", "a\n", strings.Repeat("a", 65)}},
+		{"term", guestapi.ValidTerm, []string{"xterm-256color", "screen.linux"}, []string{"", "a b", "../x", "a\n", "$(x)"}},
+		{"env", guestapi.ValidEnvName, []string{"A", "_a1"}, []string{"", "1A", "A-B", "A=B", "A\n", "É"}},
 	} {
 		for _, text := range test.good {
 			if !test.check(text) {

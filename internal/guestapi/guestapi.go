@@ -1,11 +1,12 @@
-// Package guest is the host's half of the talk with bottle-guest, the program that
-// runs inside the VM: where things are, how it is called, and how its answer is read.
+// Package guestapi is what the host and bottle-guest, the program that runs inside the VM,
+// have agreed on: where things are in there, how the program is called, and how its answer
+// is read.
 //
 // What a command prints in the guest decides nothing. The only fact taken from its
 // output is the exit frame that carries the nonce of this very call; everything else
-// passes through untouched. Both sides use the constants of this package, so it
-// imports nothing of ours.
-package guest
+// passes through untouched. Both sides are built with this package, so it imports nothing
+// of ours. What the guest runs is below internal/guest.
+package guestapi
 
 import (
 	"crypto/rand"
