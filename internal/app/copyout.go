@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 
 	"bottle.internal/internal/event"
-	"bottle.internal/internal/guest/carry"
 	"bottle.internal/internal/guestapi"
 	"bottle.internal/internal/launch"
 	"bottle.internal/internal/manifest"
@@ -128,7 +127,7 @@ func (a *App) fetch(ctx context.Context, run launch.Runner, c *CopyOut, base wor
 		if len(base) > 0 {
 			head.ID = c.record.ID
 		}
-		_ = ask.CloseWithError(carry.Request(ask, head, base))
+		_ = ask.CloseWithError(head.Request(ask, base))
 	}()
 	answer, out := io.Pipe()
 	var stage *staging.Stage
