@@ -22,20 +22,20 @@ func mayImport() map[string][]string {
 		"cmd/bottle":        {"internal/cli", "internal/app"},
 		"internal/names":    {},
 		"internal/secret":   {},
-		"internal/event":    {},
+		"internal/event":    {"internal/printable"},
 		"internal/execx":    {"internal/secret"},
 		"internal/sunpath":  {},
 		"internal/state":    {"internal/names", "internal/sunpath"},
-		"internal/manifest": {"internal/forge", "internal/names", "internal/nearest", "internal/event", "internal/guestapi"},
+		"internal/manifest": {"internal/forge", "internal/guestapi", "internal/names", "internal/nearest"},
 		"internal/starter":  {"internal/plan"},
-		"internal/plan":     {"internal/names", "internal/event", "internal/guestapi", "internal/manifest"},
+		"internal/plan":     {"internal/event", "internal/guestapi", "internal/manifest", "internal/names", "internal/printable"},
 		"internal/link":     {"internal/ownsock", "internal/secret", "internal/sunpath"},
 		"internal/ownsock":  {},
 		"internal/termsafe": {},
 		"internal/agentlog": {"internal/termsafe"},
 		"internal/console":  {"internal/launch", "internal/link", "internal/printable", "internal/termsafe"},
 		"internal/detach":   {"internal/event", "internal/plan"},
-		"internal/control":  {"internal/link", "internal/secret", "internal/event"},
+		"internal/control":  {"internal/secret"},
 		"internal/guestapi": {},
 
 		// what images are made of, and who vouches for them
@@ -50,33 +50,33 @@ func mayImport() map[string][]string {
 
 		// what a bottle's rules are made of, on the host
 		"internal/overseer": {
-			"internal/ca", "internal/canary", "internal/control", "internal/daemons", "internal/egress", "internal/firewall", "internal/firewall/pipelock", "internal/forge",
-			"internal/gitgate", "internal/plan", "internal/proposal", "internal/proposal/ask", "internal/rules", "internal/secret", "internal/sshagent", "internal/token",
+			"internal/ca", "internal/canary", "internal/control", "internal/daemons", "internal/egress", "internal/firewall", "internal/firewall/pipelock",
+			"internal/gitgate", "internal/plan", "internal/proposal", "internal/proposal/ask", "internal/rules", "internal/secret", "internal/sshagent",
+			"internal/token",
 		},
 		// what the daemons decide by, and what they would say
 		"internal/rules": {"internal/egress", "internal/firewall", "internal/forge", "internal/gitgate", "internal/plan"},
 		"internal/why": {
-			"internal/egress", "internal/event", "internal/firewall", "internal/firewall/leak", "internal/forge",
-			"internal/gitgate", "internal/nearest", "internal/plan", "internal/printable", "internal/proposal", "internal/proposal/ask", "internal/rules",
-			"internal/urlpart/hostname",
+			"internal/egress", "internal/firewall", "internal/firewall/leak", "internal/forge", "internal/gitgate", "internal/nearest", "internal/plan",
+			"internal/printable", "internal/proposal", "internal/proposal/ask", "internal/rules", "internal/urlpart/hostname",
 		},
-		"internal/proposal":     {"internal/event", "internal/forge", "internal/names", "internal/plan", "internal/proposal/ask", "internal/state"},
-		"internal/token":        {"internal/event", "internal/execx", "internal/secret"},
-		"internal/audit":        {"internal/event", "internal/secret"},
-		"internal/timeline":     {"internal/audit", "internal/event"},
+		"internal/proposal":     {"internal/forge", "internal/names", "internal/plan", "internal/printable", "internal/proposal/ask", "internal/state"},
+		"internal/token":        {"internal/execx", "internal/printable", "internal/secret"},
+		"internal/audit":        {"internal/printable", "internal/secret"},
+		"internal/timeline":     {"internal/audit", "internal/printable"},
 		"internal/audit/report": {"internal/audit", "internal/event", "internal/printable"},
 		"internal/sshagent":     {"internal/secret"},
 		"internal/ca":           {"internal/secret", "internal/urlpart/hostname"},
 
 		// copy-in and copy-out: the guest's half knows the stream and the walk, not the host's
 		"internal/guest/carry":         {"internal/execx", "internal/guestapi", "internal/workspace", "internal/workspace/walk", "internal/workspace/wire"},
-		"internal/workspace":           {"internal/event"},
+		"internal/workspace":           {"internal/printable"},
 		"internal/workspace/pathcheck": {"internal/workspace"},
 		"internal/workspace/wire":      {"internal/workspace", "internal/workspace/pathcheck"},
 		"internal/workspace/listing":   {"internal/event", "internal/execx", "internal/workspace", "internal/workspace/pathcheck", "internal/workspace/walk"},
 		"internal/workspace/staging":   {"internal/workspace", "internal/workspace/wire"},
 		"internal/workspace/walk":      {"internal/workspace", "internal/workspace/pathcheck"},
-		"internal/workspace/changes":   {"internal/event", "internal/workspace", "internal/workspace/pathcheck", "internal/workspace/staging"},
+		"internal/workspace/changes":   {"internal/event", "internal/printable", "internal/workspace", "internal/workspace/pathcheck", "internal/workspace/staging"},
 		"internal/workspace/apply":     {"internal/workspace", "internal/workspace/pathcheck"},
 
 		// what runs in the bundle: a daemon knows its channel and what it decides with
@@ -109,7 +109,7 @@ func mayImport() map[string][]string {
 		"internal/initd":     {"internal/control", "internal/execx", "internal/ownsock"},
 		"internal/fuzzing":   {"internal/execx"},
 		"internal/sbom":      {},
-		"internal/prebuilt":  {"internal/gobuild", "internal/lockfile"},
+		"internal/prebuilt":  {},
 
 		// the same bottle in a cluster
 		"internal/cluster":           {"internal/control", "internal/daemons", "internal/link"},

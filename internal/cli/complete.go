@@ -12,6 +12,7 @@ import (
 	"bottle.internal/internal/app"
 	"bottle.internal/internal/audit"
 	"bottle.internal/internal/names"
+	"bottle.internal/internal/printable"
 	"bottle.internal/internal/proposal/ask"
 	"bottle.internal/internal/timeline"
 )
@@ -54,7 +55,7 @@ func complete(ctx context.Context, w io.Writer, config app.Config, words []strin
 		if _, value, ok := strings.Cut(found.value, "="); ok && c.bash && strings.Contains(current, "=") {
 			found.value = value
 		}
-		out.WriteString(strings.TrimSuffix(oneLine(found.value)+"\t"+oneLine(found.about), "\t") + "\n")
+		out.WriteString(strings.TrimSuffix(printable.SafeLine(found.value)+"\t"+printable.SafeLine(found.about), "\t") + "\n")
 	}
 	if c.files {
 		out.WriteString(completeFiles + "\n")

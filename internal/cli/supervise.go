@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"bottle.internal/internal/app"
-	"bottle.internal/internal/event"
+	"bottle.internal/internal/printable"
 	"bottle.internal/internal/proposal"
 	"bottle.internal/internal/proposal/ask"
 )
@@ -73,7 +73,7 @@ func (s *session) supervise(ctx context.Context, flags *pflag.FlagSet, f supervi
 	verb := s.args[0]
 	takes, known := superviseVerbs()[verb]
 	if !known {
-		return &usageError{text: fmt.Sprintf("there is no supervise %q: %s", event.SafeText(verb), which)}
+		return &usageError{text: fmt.Sprintf("there is no supervise %q: %s", printable.SafeText(verb), which)}
 	}
 	var mistake error
 	flags.Visit(func(flag *pflag.Flag) {
@@ -171,12 +171,12 @@ func (s *session) superviseDecide(ctx context.Context, verb string, f superviseF
 
 // result is one line on what a decision led to.
 func result(p app.Proposal) string {
-	line := p.Short() + " " + oneLine(what(p.Proposal)) + ": "
+	line := p.Short() + " " + printable.SafeLine(what(p.Proposal)) + ": "
 	switch {
 	case p.Outcome != nil && p.Outcome.Status == ask.Approved:
 		line += "approved, and in force"
 		if p.Outcome.Problem != "" {
-			line += "; but " + oneLine(p.Outcome.Problem)
+			line += "; but " + printable.SafeLine(p.Outcome.Problem)
 		}
 	case p.Outcome != nil:
 		line += string(p.Outcome.Status)

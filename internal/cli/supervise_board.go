@@ -7,7 +7,7 @@ import (
 	"unicode/utf8"
 
 	"bottle.internal/internal/app"
-	"bottle.internal/internal/event"
+	"bottle.internal/internal/printable"
 	"bottle.internal/internal/proposal"
 	"bottle.internal/internal/proposal/ask"
 )
@@ -46,7 +46,7 @@ func (b *board) update(rows []app.Proposal, problems []error) {
 	}
 	b.cursor = min(b.cursor, max(0, len(b.rows)-1))
 	if len(problems) > 0 {
-		b.message = oneLine(problems[0].Error())
+		b.message = printable.SafeLine(problems[0].Error())
 	}
 }
 
@@ -146,9 +146,9 @@ func (b *board) lines(width, height int) []string {
 	foot := help
 	switch {
 	case b.asking == "note":
-		foot = "why? (enter rejects, esc does not) " + event.SafeText(b.typed)
+		foot = "why? (enter rejects, esc does not) " + printable.SafeText(b.typed)
 	case b.asking == "host":
-		foot = "it USES " + b.open.Uses + ": type the host to approve: " + event.SafeText(b.typed)
+		foot = "it USES " + b.open.Uses + ": type the host to approve: " + printable.SafeText(b.typed)
 	case b.message != "":
 		foot = b.message + "   " + help
 	}

@@ -12,6 +12,8 @@ import (
 
 	"golang.org/x/sys/unix"
 	"golang.org/x/term"
+
+	"bottle.internal/internal/printable"
 )
 
 const (
@@ -70,7 +72,7 @@ func (s *session) act(ctx context.Context, b *board, i intent) {
 	case i.show != "":
 		p, err := s.app.ShowProposal(ctx, i.show)
 		if err != nil {
-			b.message = oneLine(err.Error())
+			b.message = printable.SafeLine(err.Error())
 			return
 		}
 		b.show(p)
@@ -80,7 +82,7 @@ func (s *session) act(ctx context.Context, b *board, i intent) {
 			b.open, b.message = nil, result(p)
 			return
 		}
-		b.message = oneLine(err.Error())
+		b.message = printable.SafeLine(err.Error())
 		if again, err := s.app.ShowProposal(ctx, i.decide); err == nil {
 			b.show(again)
 		}

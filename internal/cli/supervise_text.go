@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"bottle.internal/internal/app"
-	"bottle.internal/internal/event"
+	"bottle.internal/internal/printable"
 	"bottle.internal/internal/proposal"
 	"bottle.internal/internal/proposal/ask"
 )
@@ -28,15 +28,10 @@ func writeSafeJSON(w io.Writer, value any) error {
 	if !json.Valid(text.Bytes()) {
 		return fmt.Errorf("writing the answer: %T is no JSON", value)
 	}
-	if _, err := io.WriteString(w, event.SafeJSON(text.String())); err != nil {
+	if _, err := io.WriteString(w, printable.SafeJSON(text.String())); err != nil {
 		return fmt.Errorf("writing the answer: %w", err)
 	}
 	return nil
-}
-
-// oneLine is text from outside on one line of a table.
-func oneLine(text string) string {
-	return strings.NewReplacer("\n", " ", "\t", " ").Replace(event.SafeText(text))
 }
 
 func writeTable(w io.Writer, rows []app.Proposal) error {
@@ -65,7 +60,7 @@ func summary(p app.Proposal) string {
 	if p.Uses != "" {
 		text += " USES " + p.Uses
 	}
-	return oneLine(text)
+	return printable.SafeLine(text)
 }
 
 // what is what a proposal is about. It may hold text from outside.
@@ -103,20 +98,20 @@ func details(p app.Proposal) []string {
 		lines = append(lines, allowLines(p)...)
 		lines = append(lines, quoted("it says", v.Allow.Justification)...)
 	case v.Capability != nil:
-		lines = append(lines, "capability  "+oneLine(v.Capability.Capability))
+		lines = append(lines, "capability  "+printable.SafeLine(v.Capability.Capability))
 		lines = append(lines, quoted("it says", v.Capability.Justification)...)
 	case v.Push != nil:
 		lines = append(lines, "push        "+v.Push.Remote+" "+v.Push.Ref, "from        "+v.Push.Old, "to          "+v.Push.New)
 		lines = append(lines, quoted("because", strings.Join(v.Push.Reasons, "\n"))...)
 	}
 	if p.Decision != nil {
-		lines = append(lines, fmt.Sprintf("decision    %s by %s, %s", p.Decision.Verdict, oneLine(p.Decision.By), p.Decision.DecidedAt.UTC().Format(time.RFC3339)))
+		lines = append(lines, fmt.Sprintf("decision    %s by %s, %s", p.Decision.Verdict, printable.SafeLine(p.Decision.By), p.Decision.DecidedAt.UTC().Format(time.RFC3339)))
 		if p.Decision.Note != "" {
-			lines = append(lines, "note        "+oneLine(p.Decision.Note))
+			lines = append(lines, "note        "+printable.SafeLine(p.Decision.Note))
 		}
 	}
 	if p.Outcome != nil && p.Outcome.Problem != "" {
-		lines = append(lines, "problem     "+oneLine(p.Outcome.Problem))
+		lines = append(lines, "problem     "+printable.SafeLine(p.Outcome.Problem))
 	}
 	return lines
 }
@@ -136,7 +131,7 @@ func allowLines(p app.Proposal) []string {
 	}
 	switch {
 	case p.Problem != "":
-		return append(lines, "approval    not possible: "+oneLine(p.Problem))
+		return append(lines, "approval    not possible: "+printable.SafeLine(p.Problem))
 	case p.Route == nil:
 		return lines
 	case p.Route.Before == nil:
@@ -156,7 +151,7 @@ func allowLines(p app.Proposal) []string {
 // quoted is text of the agent, each line behind a bar.
 func quoted(title, text string) []string {
 	lines := []string{title}
-	for line := range strings.Lines(event.SafeText(text)) {
+	for line := range strings.Lines(printable.SafeText(text)) {
 		lines = append(lines, "  | "+strings.TrimSuffix(line, "\n"))
 	}
 	return lines

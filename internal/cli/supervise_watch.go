@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"bottle.internal/internal/app"
-	"bottle.internal/internal/event"
+	"bottle.internal/internal/printable"
 	"bottle.internal/internal/proposal/ask"
 )
 
@@ -53,7 +53,7 @@ func (s *session) superviseWatch(ctx context.Context, f superviseFlags) error {
 			}
 		}
 		for _, problem := range follower.news(problems) {
-			fmt.Fprintln(s.Stderr, "bottle: warning:", event.SafeText(problem))
+			fmt.Fprintln(s.Stderr, "bottle: warning:", printable.SafeText(problem))
 		}
 		select {
 		case <-ctx.Done():
@@ -126,15 +126,15 @@ func writeChange(w io.Writer, format format, c change) error {
 		if err != nil {
 			return fmt.Errorf("writing the answer: %w", err)
 		}
-		_, err = fmt.Fprintln(w, event.SafeJSON(string(raw)))
+		_, err = fmt.Fprintln(w, printable.SafeJSON(string(raw)))
 		return err
 	}
-	line := fmt.Sprintf("%s %s %s %s %s: %s", c.Time.Format(time.RFC3339), c.Bottle, c.Event, c.ID[:12], c.Status, oneLine(c.Summary))
+	line := fmt.Sprintf("%s %s %s %s %s: %s", c.Time.Format(time.RFC3339), c.Bottle, c.Event, c.ID[:12], c.Status, printable.SafeLine(c.Summary))
 	if c.Note != "" {
-		line += " (" + oneLine(c.Note) + ")"
+		line += " (" + printable.SafeLine(c.Note) + ")"
 	}
 	if c.Problem != "" {
-		line += ": " + oneLine(c.Problem)
+		line += ": " + printable.SafeLine(c.Problem)
 	}
 	_, err := fmt.Fprintln(w, line)
 	return err

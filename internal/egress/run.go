@@ -60,7 +60,7 @@ func RunWith(ctx context.Context, channel Channel, out io.Writer, health string,
 
 func (s *Server) reload(err error) {
 	if err != nil {
-		s.journal.Write(line{Event: eventReload, Problem: printable.Text(err.Error(), 400)})
+		s.journal.Write(line{Event: eventReload, Problem: printable.ASCII(err.Error(), 400)})
 		return
 	}
 	snap := s.snapshot.Load()

@@ -70,7 +70,7 @@ func (c Config) validate() error {
 }
 
 func isMarker(text string) bool {
-	return len(text) >= needle.MinLength && len(text) <= 256 && printable.Is(text)
+	return len(text) >= needle.MinLength && len(text) <= 256 && printable.IsASCII(text)
 }
 
 func (r Route) validate() error {

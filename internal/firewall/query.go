@@ -8,5 +8,5 @@ import (
 // credentialIn finds a credential in a query; the name is fit to be printed.
 func credentialIn(query string) (name string, found bool) {
 	name, found = urlquery.Credential(query)
-	return printable.Text(name, 40), found
+	return printable.ASCII(name, 40), found
 }

@@ -112,7 +112,7 @@ func (s *Server) Follow(ctx context.Context, inputs <-chan control.Inputs, load 
 				err = s.Reload(policy)
 			}
 			if err != nil {
-				s.journal.Write(line{Event: eventReload, Problem: printable.Text(err.Error(), 400)})
+				s.journal.Write(line{Event: eventReload, Problem: printable.ASCII(err.Error(), 400)})
 				continue
 			}
 			s.journal.Write(line{Event: eventReload, Routes: s.routes()})

@@ -102,7 +102,7 @@ func Parse(data []byte) (Config, error) {
 	decoder := json.NewDecoder(bytes.NewReader(data))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&c); err != nil {
-		return Config{}, fmt.Errorf("reading %s: %s", ConfigFile, printable.Text(err.Error(), 200))
+		return Config{}, fmt.Errorf("reading %s: %s", ConfigFile, printable.ASCII(err.Error(), 200))
 	}
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
 		return Config{}, fmt.Errorf("reading %s: something follows the value", ConfigFile)

@@ -205,7 +205,7 @@ func (g *Gate) reloadOn(ctx context.Context) {
 				return
 			}
 			if err := g.apply(inputs); err != nil {
-				g.journal.Write(line{Event: eventReload, Problem: printable.Text(err.Error(), 400)})
+				g.journal.Write(line{Event: eventReload, Problem: printable.ASCII(err.Error(), 400)})
 				continue
 			}
 			g.journal.Write(line{Event: eventReload, Remotes: g.remotes()})

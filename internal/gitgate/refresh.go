@@ -99,7 +99,7 @@ func (g *Gate) fly(remote *remoteState, f *flight) {
 	entry := line{Event: eventRefresh, Remote: remote.spec.Name, Changed: &changed, Millis: millisSince(begin, g.options.Now())}
 	if err != nil {
 		err = explain(remote, err)
-		entry.Problem = printable.Text(err.Error(), 400)
+		entry.Problem = printable.ASCII(err.Error(), 400)
 	}
 	g.journal.Write(entry)
 	u.mu.Lock()
@@ -128,7 +128,7 @@ func countPacks(mirror string) int {
 // repack keeps what is unreachable: a push or a fetch may be reading it.
 func (g *Gate) repack(remote *remoteState) {
 	if err := g.git(g.base, gitRun{dir: remote.mirror, args: []string{"repack", "-a", "-d", "-k", "-q"}}); err != nil {
-		g.journal.Write(line{Event: eventRefresh, Remote: remote.spec.Name, Problem: printable.Text("packing the mirror: "+err.Error(), 300)})
+		g.journal.Write(line{Event: eventRefresh, Remote: remote.spec.Name, Problem: printable.ASCII("packing the mirror: "+err.Error(), 300)})
 	}
 	remote.upstream.mu.Lock()
 	defer remote.upstream.mu.Unlock()

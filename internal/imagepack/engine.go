@@ -16,6 +16,7 @@ import (
 	"github.com/moby/moby/client"
 
 	"bottle.internal/internal/event"
+	"bottle.internal/internal/printable"
 )
 
 // Engine is what is needed of a container engine; *client.Client has it.
@@ -221,7 +222,7 @@ func loadResult(stream io.Reader) error {
 }
 
 func loadFailure(text string) error {
-	err := errors.New("the engine refused the archive: " + event.SafeText(text))
+	err := errors.New("the engine refused the archive: " + printable.SafeText(text))
 	if isNoSpace(err) {
 		return &NoSpaceError{Where: "the container engine", Hint: "docker system df", Err: err}
 	}

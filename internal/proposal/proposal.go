@@ -30,9 +30,9 @@ import (
 	"slices"
 	"time"
 
-	"bottle.internal/internal/event"
 	"bottle.internal/internal/names"
 	"bottle.internal/internal/plan"
+	"bottle.internal/internal/printable"
 	"bottle.internal/internal/proposal/ask"
 )
 
@@ -270,5 +270,5 @@ func encode(value any) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encoding %T: %w", value, err)
 	}
-	return []byte(event.SafeJSON(string(raw)) + "\n"), nil
+	return []byte(printable.SafeJSON(string(raw)) + "\n"), nil
 }

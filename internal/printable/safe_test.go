@@ -1,11 +1,12 @@
-package event_test
+package printable_test
 
 import (
+	"encoding/json"
 	"testing"
 	"unicode"
 	"unicode/utf8"
 
-	"bottle.internal/internal/event"
+	"bottle.internal/internal/printable"
 )
 
 func TestSafeText(t *testing.T) {
@@ -33,10 +34,35 @@ func TestSafeText(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			if got := event.SafeText(test.in); got != test.want {
+			if got := printable.SafeText(test.in); got != test.want {
 				t.Errorf("SafeText(%q) = %q, want %q", test.in, got, test.want)
 			}
 		})
+	}
+}
+
+func TestSafeLine(t *testing.T) {
+	t.Parallel()
+	if got, want := printable.SafeLine("größe\n\ta\x1b[2J"), `größe  a\x1b[2J`; got != want {
+		t.Errorf("SafeLine = %q, want %q", got, want)
+	}
+}
+
+// What a program reads back is what went in.
+func TestSafeJSON(t *testing.T) {
+	t.Parallel()
+	hostile := "größe\u007f\u009b\u202e\U000e0041\n"
+	raw, err := json.Marshal(hostile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := printable.SafeJSON(string(raw))
+	if want := `"größe\u007f\u009b\u202e\udb40\udc41\n"`; got != want {
+		t.Errorf("SafeJSON = %s, want %s", got, want)
+	}
+	var back string
+	if err := json.Unmarshal([]byte(got), &back); err != nil || back != hostile {
+		t.Errorf("it reads back as %q, %v", back, err)
 	}
 }
 
@@ -45,7 +71,7 @@ func FuzzSafeText(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, in string) {
-		out := event.SafeText(in)
+		out := printable.SafeText(in)
 		if !utf8.ValidString(out) {
 			t.Fatalf("SafeText(%q) = %q is not UTF-8", in, out)
 		}
@@ -54,7 +80,7 @@ func FuzzSafeText(f *testing.F) {
 				t.Fatalf("SafeText(%q) = %q lets %U through", in, out, r)
 			}
 		}
-		if again := event.SafeText(out); again != out {
+		if again := printable.SafeText(out); again != out {
 			t.Fatalf("SafeText is not stable: %q, then %q", out, again)
 		}
 	})

@@ -1,9 +1,10 @@
-package event
+package printable
 
 import (
 	"fmt"
 	"strings"
 	"unicode"
+	"unicode/utf16"
 	"unicode/utf8"
 )
 
@@ -35,6 +36,33 @@ func SafeText(text string) string {
 		i += size
 	}
 	return safe.String()
+}
+
+// SafeLine is SafeText on one line: newlines and tabs are spaces.
+func SafeLine(text string) string {
+	return strings.NewReplacer("\n", " ", "\t", " ").Replace(SafeText(text))
+}
+
+// SafeJSON writes what a terminal could obey as \u escapes, which a JSON reader turns
+// back: nothing is lost. raw is an encoder's output, so bad bytes are gone already and a
+// newline or tab is between values.
+func SafeJSON(raw string) string {
+	if !strings.ContainsFunc(raw, unsafeRune) {
+		return raw
+	}
+	var out strings.Builder
+	for _, r := range raw {
+		switch {
+		case r == utf8.RuneError || !unsafeRune(r):
+			out.WriteRune(r)
+		case r > 0xffff:
+			high, low := utf16.EncodeRune(r)
+			fmt.Fprintf(&out, `\u%04x\u%04x`, high, low)
+		default:
+			fmt.Fprintf(&out, `\u%04x`, r)
+		}
+	}
+	return out.String()
 }
 
 // unsafeRune also answers yes to U+FFFD, which is what a bad byte decodes to: the
