@@ -38,6 +38,9 @@ func mayImport() map[string][]string {
 		"internal/control":  {"internal/secret"},
 		"internal/guestapi": {},
 
+		// what a person sees
+		"internal/cli/board": {"internal/app", "internal/printable", "internal/proposal", "internal/proposal/ask"},
+
 		// what images are made of, and who vouches for them
 		"internal/lockfile":        {},
 		"internal/imagesign":       {"internal/secret"},

@@ -11,6 +11,7 @@ import (
 
 	"bottle.internal/internal/app"
 	"bottle.internal/internal/audit"
+	"bottle.internal/internal/cli/board"
 	"bottle.internal/internal/names"
 	"bottle.internal/internal/printable"
 	"bottle.internal/internal/proposal/ask"
@@ -285,7 +286,7 @@ func proposals(ctx context.Context, application *app.App, verb string) []choice 
 	rows, _ := application.Proposals(ctx, "")
 	for _, p := range rows {
 		if verb == "show" || p.Status == ask.Pending {
-			all = append(all, choice{p.Short(), fmt.Sprintf("%s: %s", p.Identity, summary(p))})
+			all = append(all, choice{p.Short(), fmt.Sprintf("%s: %s", p.Identity, board.Summary(p))})
 		}
 	}
 	return all

@@ -1,4 +1,4 @@
-package cli
+package board
 
 import (
 	"context"
@@ -24,23 +24,23 @@ const (
 	clearRest   = "\x1b[J"
 )
 
-// board runs the live screen until q, ^C or the end of ctx, and leaves the terminal as it was.
-func (s *session) board(ctx context.Context, identity string) error {
-	fd := int(s.Stdin.Fd())
+// Screen is live until q, ^C or the end of ctx, and leaves the terminal as it was.
+func (w Watch) Screen(ctx context.Context, keyboard *os.File) error {
+	fd := int(keyboard.Fd())
 	saved, err := term.MakeRaw(fd)
 	if err != nil {
 		return fmt.Errorf("preparing the terminal: %w", err)
 	}
-	_, _ = io.WriteString(s.Stdout, enterScreen)
+	_, _ = io.WriteString(w.Out, enterScreen)
 	defer func() {
-		_, _ = io.WriteString(s.Stdout, leaveScreen)
+		_, _ = io.WriteString(w.Out, leaveScreen)
 		_ = term.Restore(fd, saved)
 	}()
 	var b board
 	for !b.quit && ctx.Err() == nil {
-		b.update(s.app.Proposals(ctx, identity))
-		s.draw(&b, fd)
-		keys, err := readKeys(s.Stdin, watchEvery)
+		b.update(w.App.Proposals(ctx, w.Identity))
+		w.draw(&b, fd)
+		keys, err := readKeys(keyboard, watchEvery)
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
@@ -49,7 +49,7 @@ func (s *session) board(ctx context.Context, identity string) error {
 		}
 		for _, key := range keys {
 			if i := b.key(key); i.show != "" || i.decide != "" {
-				s.act(ctx, &b, i)
+				w.act(ctx, &b, i)
 				break // what was typed ahead was typed without having seen this
 			}
 		}
@@ -57,33 +57,33 @@ func (s *session) board(ctx context.Context, identity string) error {
 	return nil
 }
 
-func (s *session) draw(b *board, fd int) {
+func (w Watch) draw(b *board, fd int) {
 	width, height, err := term.GetSize(fd)
 	if err != nil || width < 20 || height < 5 {
 		width, height = 80, 24
 	}
 	// One write, so that the terminal never shows half of it.
-	_, _ = io.WriteString(s.Stdout, homeScreen+strings.Join(b.lines(width-1, height), clearLine+"\r\n")+clearLine+clearRest)
+	_, _ = io.WriteString(w.Out, homeScreen+strings.Join(b.lines(width-1, height), clearLine+"\r\n")+clearLine+clearRest)
 }
 
 // act does what a key asked for and shows what came of it.
-func (s *session) act(ctx context.Context, b *board, i intent) {
+func (w Watch) act(ctx context.Context, b *board, i intent) {
 	switch {
 	case i.show != "":
-		p, err := s.app.ShowProposal(ctx, i.show)
+		p, err := w.App.ShowProposal(ctx, i.show)
 		if err != nil {
 			b.message = printable.SafeLine(err.Error())
 			return
 		}
 		b.show(p)
 	case i.decide != "":
-		p, err := s.app.Decide(ctx, i.decide, i.answer)
+		p, err := w.App.Decide(ctx, i.decide, i.answer)
 		if err == nil {
-			b.open, b.message = nil, result(p)
+			b.open, b.message = nil, Result(p)
 			return
 		}
 		b.message = printable.SafeLine(err.Error())
-		if again, err := s.app.ShowProposal(ctx, i.decide); err == nil {
+		if again, err := w.App.ShowProposal(ctx, i.decide); err == nil {
 			b.show(again)
 		}
 	}

@@ -1,8 +1,6 @@
-package cli
+package board
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -18,29 +16,33 @@ import (
 // maxWhat bounds what a table shows of a text.
 const maxWhat = 100
 
-// writeSafeJSON is writeJSON for values with text from an agent: what a terminal could obey
-// is escaped, and means the same to a program.
-func writeSafeJSON(w io.Writer, value any) error {
-	var text bytes.Buffer
-	if err := writeJSON(&text, value); err != nil {
-		return err
-	}
-	if !json.Valid(text.Bytes()) {
-		return fmt.Errorf("writing the answer: %T is no JSON", value)
-	}
-	if _, err := io.WriteString(w, printable.SafeJSON(text.String())); err != nil {
-		return fmt.Errorf("writing the answer: %w", err)
-	}
-	return nil
-}
-
-func writeTable(w io.Writer, rows []app.Proposal) error {
+// Table is a line for each proposal.
+func Table(w io.Writer, rows []app.Proposal) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "ID\tBOTTLE\tSTATUS\tASKS FOR")
 	for _, p := range rows {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", p.Short(), p.Identity, status(p), summary(p))
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", p.Short(), p.Identity, status(p), Summary(p))
 	}
 	return table.Flush()
+}
+
+// Result is one line on what a decision led to.
+func Result(p app.Proposal) string {
+	line := p.Short() + " " + printable.SafeLine(what(p.Proposal)) + ": "
+	switch {
+	case p.Outcome != nil && p.Outcome.Status == ask.Approved:
+		line += "approved, and in force"
+		if p.Outcome.Problem != "" {
+			line += "; but " + printable.SafeLine(p.Outcome.Problem)
+		}
+	case p.Outcome != nil:
+		line += string(p.Outcome.Status)
+	case p.Live:
+		line += "recorded; the bottle has not taken it up yet"
+	default:
+		line += "recorded; the bottle does not run, it counts when it is resumed"
+	}
+	return line
 }
 
 // status is the state of a proposal in a word or two.
@@ -51,8 +53,8 @@ func status(p app.Proposal) string {
 	return string(p.Status)
 }
 
-// summary is what is asked for, on one short line.
-func summary(p app.Proposal) string {
+// Summary is what is asked for, on one short line.
+func Summary(p app.Proposal) string {
 	text := what(p.Proposal)
 	if runes := []rune(text); len(runes) > maxWhat {
 		text = string(runes[:maxWhat]) + "..."
@@ -83,9 +85,9 @@ func paths(prefixes []string) []string {
 	return prefixes
 }
 
-// details is all of a proposal, as lines that are safe to print. Text of the agent stands
+// Details is all of a proposal, as lines that are safe to print. Text of the agent stands
 // behind a bar, so that it cannot pose as one of ours.
-func details(p app.Proposal) []string {
+func Details(p app.Proposal) []string {
 	v := p.Proposal
 	lines := []string{
 		"proposal    " + v.ID,

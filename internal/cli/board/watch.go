@@ -1,9 +1,8 @@
-package cli
+package board
 
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -16,7 +15,7 @@ import (
 // watchEvery is how often watch looks into the queues.
 const watchEvery = 200 * time.Millisecond
 
-// change is one line of watch.
+// change is one line.
 type change struct {
 	Time    time.Time  `json:"time"`
 	Event   string     `json:"event"` // proposed, decided, settled or gone
@@ -28,32 +27,28 @@ type change struct {
 	Problem string     `json:"problem,omitempty"`
 }
 
-// superviseWatch follows the queues until it is interrupted, which is how it ends.
-func (s *session) superviseWatch(ctx context.Context, f superviseFlags) error {
-	identity, err := s.bottleOrAll()
-	if err != nil {
-		return err
-	}
-	if identity != "" {
-		if _, problems := s.app.Proposals(ctx, identity); len(problems) > 0 {
-			return errors.Join(problems...)
-		}
-	}
-	if *f.format == formatText && s.interactive() {
-		return s.board(ctx, identity)
-	}
+// Watch follows the queues of one bottle, or of all.
+type Watch struct {
+	App      *app.App
+	Identity string // empty: all
+	Out      io.Writer
+}
+
+// Lines writes a line for each change until ctx ends, which is how it ends well. What cannot
+// be read is told to warn, once.
+func (w Watch) Lines(ctx context.Context, asJSON bool, warn func(problem string)) error {
 	ticker := time.NewTicker(watchEvery)
 	defer ticker.Stop()
 	follower := follower{last: map[string]app.Proposal{}, told: map[string]bool{}}
 	for {
-		rows, problems := s.app.Proposals(ctx, identity)
+		rows, problems := w.App.Proposals(ctx, w.Identity)
 		for _, c := range follower.follow(rows, time.Now()) {
-			if err := writeChange(s.Stdout, *f.format, c); err != nil {
+			if err := writeChange(w.Out, asJSON, c); err != nil {
 				return err
 			}
 		}
 		for _, problem := range follower.news(problems) {
-			fmt.Fprintln(s.Stderr, "bottle: warning:", printable.SafeText(problem))
+			warn(problem)
 		}
 		select {
 		case <-ctx.Done():
@@ -75,7 +70,7 @@ type follower struct {
 func (f *follower) follow(rows []app.Proposal, now time.Time) []change {
 	var changes []change
 	add := func(what string, p app.Proposal) {
-		c := change{Time: now.UTC(), Event: what, Bottle: p.Identity, ID: p.Proposal.ID, Status: p.Status, Summary: summary(p)}
+		c := change{Time: now.UTC(), Event: what, Bottle: p.Identity, ID: p.Proposal.ID, Status: p.Status, Summary: Summary(p)}
 		if p.Decision != nil {
 			c.Note = p.Decision.Note
 		}
@@ -120,8 +115,8 @@ func (f *follower) news(problems []error) []string {
 	return texts
 }
 
-func writeChange(w io.Writer, format format, c change) error {
-	if format == formatJSON {
+func writeChange(w io.Writer, asJSON bool, c change) error {
+	if asJSON {
 		raw, err := json.Marshal(c)
 		if err != nil {
 			return fmt.Errorf("writing the answer: %w", err)

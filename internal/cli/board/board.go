@@ -1,4 +1,10 @@
-package cli
+// Package board is how a person sees what agents ask for, and answers it: a table, one
+// proposal in full, a live screen, or a line for each change.
+//
+// Invariants: text of an agent is escaped and stands where it cannot pose as ours; what is
+// decided on the live screen is what its details show, never a line of the list; a credential
+// is used only if its host was typed.
+package board
 
 import (
 	"fmt"
@@ -12,7 +18,7 @@ import (
 	"bottle.internal/internal/proposal/ask"
 )
 
-// board is the live screen of `supervise watch`, without the terminal: keys go in, lines
+// board is the live screen, without the terminal: keys go in, lines
 // come out. What is decided is always what the details show, never a line of the list.
 type board struct {
 	rows    []app.Proposal
@@ -131,7 +137,7 @@ func (b *board) lines(width, height int) []string {
 	var body []string
 	help := "j/k select  enter show  q quit"
 	if b.open != nil {
-		body = details(*b.open)
+		body = Details(*b.open)
 		help = "esc back"
 		if b.open.Status == ask.Pending && b.open.Decision == nil {
 			help = "a approve  r reject  esc back   (to keep it after a resume: bottle supervise approve " + b.open.Short() + " --keep)"
@@ -172,7 +178,7 @@ func (b *board) list(room int) []string {
 		if i == b.cursor {
 			mark = "> "
 		}
-		out = append(out, fmt.Sprintf("%s%s  %-16s %-12s %s", mark, p.Short(), p.Identity, status(p), summary(p)))
+		out = append(out, fmt.Sprintf("%s%s  %-16s %-12s %s", mark, p.Short(), p.Identity, status(p), Summary(p)))
 	}
 	return out
 }
