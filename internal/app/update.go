@@ -98,10 +98,7 @@ func (a *App) refresh(ctx context.Context, lock lockfile.File, parts []string) (
 		if err != nil {
 			return lock, nil, without(PartNpm, err)
 		}
-		lock.Npm = nil // what the recipe has no more is pinned no more
-		for _, pin := range newest {
-			lock.Npm = append(lock.Npm, lockfile.Npm(pin))
-		}
+		lock.Npm = newest // what the recipe has no more is pinned no more
 	}
 	if wants(PartPipelock) {
 		if lock.Pipelock, err = a.pipelockPin(ctx, lock.Pipelock); err != nil {

@@ -122,10 +122,8 @@ func claude(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, pin := range lock.Npm {
-		if pin.Tool == "claude" && pin.Platform == "linux/"+runtime.GOARCH {
-			ball.Version, ball.Integrity = pin.Version, pin.Integrity
-		}
+	if pin, ok := lock.Tool("claude", "linux/"+runtime.GOARCH); ok {
+		ball.Version, ball.Integrity = pin.Version, pin.Integrity
 	}
 	home, err := os.UserHomeDir()
 	if err != nil {
