@@ -110,6 +110,7 @@ func mayImport() map[string][]string {
 		},
 		"internal/supervise": {"internal/control", "internal/journal", "internal/proposal/ask"},
 		"internal/initd":     {"internal/control", "internal/execx", "internal/ownsock"},
+		"internal/gitleaks":  {},
 		"internal/fuzzing":   {"internal/execx"},
 		"internal/sbom":      {},
 		"internal/prebuilt":  {},
