@@ -246,7 +246,8 @@ func judge(ts *testscript.TestScript, command docs.Command, kind, files string) 
 		want = "0"
 	}
 	switch {
-	case kind == "either" && code == "1":
+	case kind == "either" && code == "1": // the page shows what a machine that has everything prints
+		return ""
 	case code != want:
 		return fmt.Sprintf("exit code %s, want %s\n%s%s", code, want, stdout, stderr)
 	case kind == "asks" && !strings.Contains(stderr, "there is no terminal to ask on"):
