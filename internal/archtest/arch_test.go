@@ -83,7 +83,7 @@ func mayImport() map[string][]string {
 		"internal/workspace/apply":     {"internal/workspace", "internal/workspace/pathcheck"},
 
 		// what runs in the bundle: a daemon knows its channel and what it decides with
-		"internal/canary":           {"internal/egress/needle", "internal/secret"},
+		"internal/canary":           {"internal/needle", "internal/secret"},
 		"internal/daemons":          {},
 		"internal/journal":          {},
 		"internal/boundedlisten":    {},
@@ -101,7 +101,7 @@ func mayImport() map[string][]string {
 			"internal/printable", "internal/secret", "internal/urlpart/hostname", "internal/urlpart/urlpath", "internal/urlpart/urlquery",
 		},
 		"internal/egress": {
-			"internal/boundedlisten", "internal/ca", "internal/canary", "internal/control", "internal/journal", "internal/netguard",
+			"internal/boundedlisten", "internal/ca", "internal/canary", "internal/control", "internal/journal", "internal/needle", "internal/netguard",
 			"internal/printable", "internal/secret", "internal/urlpart/hostname", "internal/urlpart/urlpath", "internal/urlpart/urlquery",
 		},
 		"internal/gitgate": {
@@ -111,6 +111,7 @@ func mayImport() map[string][]string {
 		"internal/supervise": {"internal/control", "internal/journal", "internal/proposal/ask"},
 		"internal/initd":     {"internal/control", "internal/execx", "internal/ownsock"},
 		"internal/gitleaks":  {},
+		"internal/needle":    {},
 		"internal/fuzzing":   {"internal/execx"},
 		"internal/sbom":      {},
 		"internal/prebuilt":  {},

@@ -8,7 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"bottle.internal/internal/egress/needle"
+	"bottle.internal/internal/needle"
 	"bottle.internal/internal/printable"
 	"bottle.internal/internal/secret"
 )

@@ -12,7 +12,7 @@ import (
 	"strconv"
 	"strings"
 
-	"bottle.internal/internal/egress/needle"
+	"bottle.internal/internal/needle"
 	"bottle.internal/internal/netguard"
 	"bottle.internal/internal/printable"
 	"bottle.internal/internal/urlpart/hostname"

@@ -12,7 +12,7 @@ import (
 	"testing"
 	"testing/iotest"
 
-	"bottle.internal/internal/egress/needle"
+	"bottle.internal/internal/needle"
 )
 
 func TestScan(t *testing.T) {
