@@ -9,9 +9,9 @@ import (
 	"slices"
 	"strings"
 
+	"bottle.internal/internal/diskcache"
 	"bottle.internal/internal/execx"
 	"bottle.internal/internal/host"
-	"bottle.internal/internal/imagebuild/diskcache"
 	"bottle.internal/internal/lockfile"
 )
 

@@ -11,7 +11,7 @@ import (
 	"syscall"
 	"testing"
 
-	"bottle.internal/internal/imagebuild/diskcache"
+	"bottle.internal/internal/diskcache"
 )
 
 func names(t *testing.T, dir string) string {
