@@ -39,7 +39,7 @@ func mayImport() map[string][]string {
 		"internal/guestapi": {},
 
 		// what a person sees
-		"internal/cli/board": {"internal/app", "internal/printable", "internal/proposal", "internal/proposal/ask"},
+		"internal/cli/board": {"internal/app", "internal/ask", "internal/printable", "internal/proposal"},
 
 		// what images are made of, and who vouches for them
 		"internal/lockfile":        {},
@@ -53,17 +53,17 @@ func mayImport() map[string][]string {
 
 		// what a bottle's rules are made of, on the host
 		"internal/overseer": {
-			"internal/ca", "internal/canary", "internal/control", "internal/daemons", "internal/egress", "internal/firewall", "internal/firewall/pipelock",
-			"internal/gitgate", "internal/plan", "internal/proposal", "internal/proposal/ask", "internal/rules", "internal/secret", "internal/sshagent",
+			"internal/ask", "internal/ca", "internal/canary", "internal/control", "internal/daemons", "internal/egress", "internal/firewall",
+			"internal/firewall/pipelock", "internal/gitgate", "internal/plan", "internal/proposal", "internal/rules", "internal/secret", "internal/sshagent",
 			"internal/token",
 		},
 		// what the daemons decide by, and what they would say
 		"internal/rules": {"internal/egress", "internal/firewall", "internal/forge", "internal/gitgate", "internal/plan"},
 		"internal/why": {
-			"internal/egress", "internal/firewall", "internal/firewall/leak", "internal/forge", "internal/gitgate", "internal/nearest", "internal/plan",
-			"internal/printable", "internal/proposal", "internal/proposal/ask", "internal/rules", "internal/urlpart/hostname",
+			"internal/ask", "internal/egress", "internal/firewall", "internal/firewall/leak", "internal/forge", "internal/gitgate", "internal/nearest",
+			"internal/plan", "internal/printable", "internal/proposal", "internal/rules", "internal/urlpart/hostname",
 		},
-		"internal/proposal":     {"internal/forge", "internal/names", "internal/plan", "internal/printable", "internal/proposal/ask", "internal/state"},
+		"internal/proposal":     {"internal/ask", "internal/forge", "internal/names", "internal/plan", "internal/printable", "internal/state"},
 		"internal/token":        {"internal/execx", "internal/printable", "internal/secret"},
 		"internal/audit":        {"internal/printable", "internal/secret"},
 		"internal/timeline":     {"internal/audit", "internal/printable"},
@@ -94,7 +94,7 @@ func mayImport() map[string][]string {
 		"internal/digest":           {"internal/filestamp"},
 		"internal/filestamp":        {},
 		"internal/netguard":         {"internal/printable", "internal/urlpart/hostname"},
-		"internal/proposal/ask":     {"internal/names", "internal/urlpart/hostname", "internal/urlpart/urlpath"},
+		"internal/ask":              {"internal/names", "internal/urlpart/hostname", "internal/urlpart/urlpath"},
 		"internal/gate":             {"internal/control", "internal/link", "internal/secret"},
 		"internal/firewall": {
 			"internal/boundedlisten", "internal/canary", "internal/control", "internal/journal", "internal/names", "internal/netguard",
@@ -108,7 +108,7 @@ func mayImport() map[string][]string {
 			"internal/boundedlisten", "internal/canary", "internal/control", "internal/execx", "internal/journal",
 			"internal/names", "internal/netguard", "internal/ownsock", "internal/printable", "internal/urlpart/hostname",
 		},
-		"internal/supervise": {"internal/control", "internal/journal", "internal/proposal/ask"},
+		"internal/supervise": {"internal/ask", "internal/control", "internal/journal"},
 		"internal/initd":     {"internal/control", "internal/execx", "internal/ownsock"},
 		"internal/gitleaks":  {},
 		"internal/needle":    {},

@@ -10,11 +10,11 @@ import (
 	"github.com/spf13/pflag"
 
 	"bottle.internal/internal/app"
+	"bottle.internal/internal/ask"
 	"bottle.internal/internal/audit"
 	"bottle.internal/internal/cli/board"
 	"bottle.internal/internal/names"
 	"bottle.internal/internal/printable"
-	"bottle.internal/internal/proposal/ask"
 	"bottle.internal/internal/timeline"
 )
 

@@ -10,10 +10,10 @@ import (
 	"github.com/spf13/pflag"
 
 	"bottle.internal/internal/app"
+	"bottle.internal/internal/ask"
 	"bottle.internal/internal/cli/board"
 	"bottle.internal/internal/printable"
 	"bottle.internal/internal/proposal"
-	"bottle.internal/internal/proposal/ask"
 )
 
 // superviseFlags are the flags of all its verbs.

@@ -12,10 +12,10 @@ import (
 	"time"
 
 	"bottle.internal/internal/app"
+	"bottle.internal/internal/ask"
 	"bottle.internal/internal/names"
 	"bottle.internal/internal/plan"
 	"bottle.internal/internal/proposal"
-	"bottle.internal/internal/proposal/ask"
 	"bottle.internal/internal/state"
 )
 

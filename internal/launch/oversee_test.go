@@ -19,13 +19,13 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
+	"bottle.internal/internal/ask"
 	"bottle.internal/internal/audit"
 	"bottle.internal/internal/control"
 	"bottle.internal/internal/launch"
 	"bottle.internal/internal/overseer"
 	"bottle.internal/internal/plan"
 	"bottle.internal/internal/proposal"
-	"bottle.internal/internal/proposal/ask"
 	"bottle.internal/internal/secret"
 	"bottle.internal/pkg/smolvm"
 )

@@ -18,12 +18,12 @@ import (
 	"go.uber.org/goleak"
 	"golang.org/x/crypto/ssh"
 
+	"bottle.internal/internal/ask"
 	"bottle.internal/internal/ca"
 	"bottle.internal/internal/control"
 	"bottle.internal/internal/overseer"
 	"bottle.internal/internal/plan"
 	"bottle.internal/internal/proposal"
-	"bottle.internal/internal/proposal/ask"
 	"bottle.internal/internal/secret"
 )
 

@@ -12,8 +12,8 @@ import (
 
 	"go.uber.org/goleak"
 
+	"bottle.internal/internal/ask"
 	"bottle.internal/internal/proposal"
-	"bottle.internal/internal/proposal/ask"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

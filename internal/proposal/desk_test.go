@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"bottle.internal/internal/ask"
 	"bottle.internal/internal/proposal"
-	"bottle.internal/internal/proposal/ask"
 )
 
 // Two processes decide at once: one wins, the other is told, and one change is made.

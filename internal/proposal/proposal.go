@@ -30,10 +30,10 @@ import (
 	"slices"
 	"time"
 
+	"bottle.internal/internal/ask"
 	"bottle.internal/internal/names"
 	"bottle.internal/internal/plan"
 	"bottle.internal/internal/printable"
-	"bottle.internal/internal/proposal/ask"
 )
 
 // ErrNotFound means that there is no such proposal.

@@ -7,9 +7,9 @@ import (
 	"testing"
 	"time"
 
+	"bottle.internal/internal/ask"
 	"bottle.internal/internal/plan"
 	"bottle.internal/internal/proposal"
-	"bottle.internal/internal/proposal/ask"
 )
 
 func TestHourlyLimit(t *testing.T) {

@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"bottle.internal/internal/ask"
 	"bottle.internal/internal/proposal"
-	"bottle.internal/internal/proposal/ask"
 )
 
 // The queue is files of this user's own making: what else is there is never followed, opened

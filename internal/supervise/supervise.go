@@ -22,8 +22,8 @@ import (
 	"net"
 	"sync"
 
+	"bottle.internal/internal/ask"
 	"bottle.internal/internal/control"
-	"bottle.internal/internal/proposal/ask"
 )
 
 // DefaultListen is where the bundle's gate finds the daemon.

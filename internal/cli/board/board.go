@@ -13,9 +13,9 @@ import (
 	"unicode/utf8"
 
 	"bottle.internal/internal/app"
+	"bottle.internal/internal/ask"
 	"bottle.internal/internal/printable"
 	"bottle.internal/internal/proposal"
-	"bottle.internal/internal/proposal/ask"
 )
 
 // board is the live screen, without the terminal: keys go in, lines

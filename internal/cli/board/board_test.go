@@ -5,8 +5,8 @@ import (
 	"testing"
 
 	"bottle.internal/internal/app"
+	"bottle.internal/internal/ask"
 	"bottle.internal/internal/proposal"
-	"bottle.internal/internal/proposal/ask"
 )
 
 func row(id, kind string, v proposal.View) app.Proposal {

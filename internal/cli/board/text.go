@@ -8,9 +8,9 @@ import (
 	"time"
 
 	"bottle.internal/internal/app"
+	"bottle.internal/internal/ask"
 	"bottle.internal/internal/printable"
 	"bottle.internal/internal/proposal"
-	"bottle.internal/internal/proposal/ask"
 )
 
 // maxWhat bounds what a table shows of a text.

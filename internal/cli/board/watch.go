@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"bottle.internal/internal/app"
+	"bottle.internal/internal/ask"
 	"bottle.internal/internal/printable"
-	"bottle.internal/internal/proposal/ask"
 )
 
 // watchEvery is how often watch looks into the queues.

@@ -6,8 +6,8 @@ import (
 	"time"
 
 	"bottle.internal/internal/app"
+	"bottle.internal/internal/ask"
 	"bottle.internal/internal/proposal"
-	"bottle.internal/internal/proposal/ask"
 )
 
 func TestFollower(t *testing.T) {

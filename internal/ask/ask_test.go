@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"bottle.internal/internal/proposal/ask"
+	"bottle.internal/internal/ask"
 )
 
 func TestParseAllow(t *testing.T) {
