@@ -9,8 +9,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"bottle.internal/internal/event"
+	"bottle.internal/internal/excerpt"
 	"bottle.internal/internal/guestapi"
 	"bottle.internal/internal/launch"
 	"bottle.internal/internal/manifest"
@@ -141,14 +143,14 @@ func (a *App) fetch(ctx context.Context, run launch.Runner, c *CopyOut, base wor
 		}
 		staged <- err
 	}()
-	said := &tail{}
+	said := &excerpt.Tail{Limit: maxSaid}
 	code, err := run(ctx, launch.Command{Argv: guestapi.PackArgs(), Workdir: "/", Root: true}, launch.Stdio{Stdin: request, Stdout: out, Stderr: said})
 	_ = out.Close()
 	_ = request.CloseWithError(errors.New("the guest has stopped reading"))
 	<-asked
 	stageErr := <-staged
 	if err == nil && code != 0 {
-		err = fmt.Errorf("the guest could not pack the workspace: %s", said)
+		err = fmt.Errorf("the guest could not pack the workspace: %s", strings.TrimSpace(said.String()))
 	}
 	if err != nil && errors.Is(stageErr, io.ErrUnexpectedEOF) {
 		stageErr = nil // a cut stream only follows from it

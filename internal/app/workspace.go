@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"bottle.internal/internal/event"
+	"bottle.internal/internal/excerpt"
 	"bottle.internal/internal/execx"
 	"bottle.internal/internal/guestapi"
 	"bottle.internal/internal/launch"
@@ -127,6 +128,9 @@ type copyIn struct {
 	sent    int64
 }
 
+// maxSaid bounds what is quoted of a guest.
+const maxSaid = 2000
+
 func (c *copyIn) run(ctx context.Context, run launch.Runner, dir string) error {
 	bundle, err := c.bundle(ctx, dir)
 	if err != nil {
@@ -143,15 +147,15 @@ func (c *copyIn) run(ctx context.Context, run launch.Runner, dir string) error {
 		_ = write.CloseWithError(err)
 		sent <- err
 	}()
-	said := &tail{}
+	said := &excerpt.Tail{Limit: maxSaid}
 	code, err := run(ctx, launch.Command{Argv: guestapi.UnpackArgs(), Workdir: "/", Root: true}, launch.Stdio{Stdin: read, Stdout: io.Discard, Stderr: said})
 	_ = read.CloseWithError(errors.New("the guest has stopped reading"))
-	sendErr := <-sent
+	sendErr, reason := <-sent, strings.TrimSpace(said.String())
 	switch {
 	case err != nil:
 		return err
-	case code != 0 && said.String() != "":
-		return errors.New(said.String()) // its own reason says more than our broken pipe
+	case code != 0 && reason != "":
+		return errors.New(reason) // its own reason says more than our broken pipe
 	case sendErr != nil:
 		return sendErr
 	case code != 0:
@@ -280,14 +284,3 @@ func writeBase(instance *state.Instance, base workspace.Base) error {
 	}
 	return instance.WriteFile(state.WorkspaceBase, text.Bytes())
 }
-
-// tail keeps the end of what a guest says.
-type tail struct{ text []byte }
-
-func (t *tail) Write(p []byte) (int, error) {
-	t.text = append(t.text, p...)
-	t.text = t.text[max(0, len(t.text)-2000):]
-	return len(p), nil
-}
-
-func (t *tail) String() string { return strings.TrimSpace(string(t.text)) }

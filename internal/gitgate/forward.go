@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"bottle.internal/internal/excerpt"
 	"bottle.internal/internal/execx"
 	"bottle.internal/internal/printable"
 )
@@ -116,12 +117,13 @@ func (p *push) forward(ctx context.Context, q *quarantine) error {
 		args = append(args, cmd.New+":"+cmd.Ref)
 	}
 	run := q.run(args...)
-	out := &boundedBuffer{limit: 256 << 10}
+	out := &excerpt.Head{Limit: 256 << 10}
 	run.stdout = out
 	err := p.gate.overSSH(ctx, p.remote, run)
 	p.remote.upstream.stale()
 	if err != nil {
-		return p.forwardProblem(err, string(out.data))
+		report, _ := out.Bytes()
+		return p.forwardProblem(err, string(report))
 	}
 	p.gate.refreshSoon(p.remote)
 	return nil

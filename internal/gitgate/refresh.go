@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"bottle.internal/internal/excerpt"
 	"bottle.internal/internal/printable"
 )
 
@@ -191,7 +192,7 @@ type listing struct {
 func (g *Gate) listUpstream(ctx context.Context, remote *remoteState) (listing, error) {
 	ctx, cancel := context.WithTimeout(ctx, g.options.AnswerTime)
 	defer cancel()
-	out := &boundedBuffer{limit: maxListing}
+	out := &excerpt.Head{Limit: maxListing}
 	err := g.overSSH(ctx, remote, gitRun{
 		args:   []string{"ls-remote", "--quiet", "--symref", "--", remote.spec.url(), "HEAD", heads + "*", "refs/tags/*"},
 		stdout: out,
@@ -199,12 +200,13 @@ func (g *Gate) listUpstream(ctx context.Context, remote *remoteState) (listing, 
 	if err != nil {
 		return listing{}, err
 	}
-	if out.over {
+	text, over := out.Bytes()
+	if over {
 		return listing{}, errors.New("the upstream has too many refs")
 	}
 	l := listing{refs: map[string]string{}}
-	for text := range strings.Lines(string(out.data)) {
-		value, name, _ := strings.Cut(strings.TrimSuffix(text, "\n"), "\t")
+	for line := range strings.Lines(string(text)) {
+		value, name, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "\t")
 		if target, ok := strings.CutPrefix(value, "ref: "); ok && name == "HEAD" && strings.HasPrefix(target, heads) && checkRef(target) == "" {
 			l.head = target
 		}

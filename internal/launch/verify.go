@@ -8,6 +8,7 @@ import (
 	"io"
 
 	"bottle.internal/internal/boundary"
+	"bottle.internal/internal/excerpt"
 	"bottle.internal/internal/guest/probe"
 	"bottle.internal/internal/guestapi"
 	"bottle.internal/internal/plan"
@@ -37,7 +38,7 @@ func (v Verification) Verify(ctx context.Context) ([]boundary.Result, error) {
 		return nil, err
 	}
 	nonce := guestapi.NewNonce()
-	var said limited
+	said := excerpt.Head{Limit: maxProbeAnswer}
 	_, err := v.Machine.Exec(ctx, smolvm.ExecOptions{
 		Name: v.Plan.VM.Name, Stdin: io.MultiReader(bytes.NewReader(v.Program), &probes), Stdout: &said, Stderr: io.Discard,
 		Command: guestapi.FreshArgs(len(v.Program), guestapi.ProbeArgs(nonce, plan.PortFirewall)),
@@ -45,7 +46,8 @@ func (v Verification) Verify(ctx context.Context) ([]boundary.Result, error) {
 	if err != nil {
 		return nil, fmt.Errorf("probing %s: %w", v.Plan.Identity, err)
 	}
-	line, proved := bytes.CutPrefix(said.data, []byte(guestapi.Proved(nonce)))
+	answer, _ := said.Bytes()
+	line, proved := bytes.CutPrefix(answer, []byte(guestapi.Proved(nonce)))
 	if !proved {
 		return nil, fmt.Errorf("probing %s: %w", v.Plan.Identity, errors.New("the guest did not answer"))
 	}
@@ -54,12 +56,4 @@ func (v Verification) Verify(ctx context.Context) ([]boundary.Result, error) {
 		return nil, fmt.Errorf("probing %s: %w", v.Plan.Identity, err)
 	}
 	return boundary.Judge(checks, observations), nil
-}
-
-// limited keeps the first bytes of what a guest says.
-type limited struct{ data []byte }
-
-func (l *limited) Write(p []byte) (int, error) {
-	l.data = append(l.data, p[:min(len(p), maxProbeAnswer-len(l.data))]...)
-	return len(p), nil
 }
