@@ -16,14 +16,14 @@ func Follow(ctx context.Context, inputs <-chan Inputs, take func(Inputs)) error 
 		case <-ctx.Done():
 			return nil
 		case next, ok := <-inputs:
-			switch {
-			case ok:
+			if ok {
 				take(next)
-			case ctx.Err() != nil: // both ended, in whatever order
-				return nil
-			default:
+				continue
+			}
+			if ctx.Err() == nil {
 				return ErrOrphaned
 			}
+			return nil // both ended, in whatever order
 		}
 	}
 }
