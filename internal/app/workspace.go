@@ -18,6 +18,7 @@ import (
 	"syscall"
 	"time"
 
+	"bottle.internal/internal/bytesize"
 	"bottle.internal/internal/event"
 	"bottle.internal/internal/excerpt"
 	"bottle.internal/internal/execx"
@@ -63,10 +64,10 @@ func (a *App) planWorkspace(ctx context.Context, request WorkspaceRequest) (*pla
 	}
 	w.Files, w.Bytes, w.Notes = len(found.Files), found.Bytes, append(w.Notes, found.Notes...)
 	for _, dir := range found.Biggest(3) {
-		w.Biggest = append(w.Biggest, fmt.Sprintf("%s %s", dir.Path.Show(), event.Bytes(dir.Bytes)))
+		w.Biggest = append(w.Biggest, fmt.Sprintf("%s %s", dir.Path.Show(), bytesize.Of(dir.Bytes)))
 	}
 	if found.Git != nil {
-		w.Commits = "the commits of " + cmp.Or(found.Git.Branch, "a detached HEAD") + ", " + event.Bytes(found.Git.Bytes)
+		w.Commits = "the commits of " + cmp.Or(found.Git.Branch, "a detached HEAD") + ", " + bytesize.Of(found.Git.Bytes)
 	}
 	w.Excluded = reasons(found.Excluded)
 	return w, nil
@@ -161,7 +162,7 @@ func (c *copyIn) run(ctx context.Context, run launch.Runner, dir string) error {
 	case code != 0:
 		return fmt.Errorf("the guest's program ended with %d", code)
 	}
-	c.say(ctx, event.Done, fmt.Sprintf("%d files, %s", len(c.found.Files), event.Bytes(c.found.Bytes)))
+	c.say(ctx, event.Done, fmt.Sprintf("%d files, %s", len(c.found.Files), bytesize.Of(c.found.Bytes)))
 	return nil
 }
 

@@ -9,8 +9,8 @@ import (
 
 	"bottle.internal/internal/app"
 	"bottle.internal/internal/boundary"
+	"bottle.internal/internal/bytesize"
 	"bottle.internal/internal/digest"
-	"bottle.internal/internal/event"
 	"bottle.internal/internal/printable"
 )
 
@@ -73,7 +73,7 @@ func (s *session) leaks(ctx context.Context, identity string, format format) err
 			fmt.Fprintf(s.Stdout, "  not looked for: %s\n", printable.SafeText(skipped))
 		}
 		for _, result := range leaks.Results {
-			fmt.Fprintf(s.Stdout, "  %s: %s in %s\n", printable.SafeText(result.Place), result.Verdict(), event.Bytes(result.Bytes))
+			fmt.Fprintf(s.Stdout, "  %s: %s in %s\n", printable.SafeText(result.Place), result.Verdict(), bytesize.Of(result.Bytes))
 		}
 	}
 	for _, result := range leaks.Results {

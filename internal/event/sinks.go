@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"bottle.internal/internal/bytesize"
 	"bottle.internal/internal/printable"
 )
 
@@ -121,25 +122,11 @@ func amount(e Event) string {
 	switch {
 	case e.Total > 0:
 		percent := min(100, max(0, e.Done)*100/e.Total)
-		return fmt.Sprintf("%s of %s, %d%%", Bytes(e.Done), Bytes(e.Total), percent)
+		return fmt.Sprintf("%s of %s, %d%%", bytesize.Of(e.Done), bytesize.Of(e.Total), percent)
 	case e.Done > 0:
-		return Bytes(e.Done)
+		return bytesize.Of(e.Done)
 	}
 	return ""
-}
-
-// Bytes renders a number of bytes for people, in decimal units.
-func Bytes(n int64) string {
-	if n < 1000 {
-		return fmt.Sprintf("%d B", n)
-	}
-	value := float64(n)
-	for _, unit := range []string{"kB", "MB", "GB"} {
-		if value /= 1000; value < 999.95 {
-			return fmt.Sprintf("%.1f %s", value, unit)
-		}
-	}
-	return fmt.Sprintf("%.1f TB", value/1000)
 }
 
 // JSON writes each event as one line of JSON. Make one with [NewJSON].

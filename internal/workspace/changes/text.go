@@ -10,7 +10,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/diff"
 
-	"bottle.internal/internal/event"
+	"bottle.internal/internal/bytesize"
 	"bottle.internal/internal/printable"
 	"bottle.internal/internal/workspace"
 )
@@ -121,7 +121,7 @@ func (c Change) amount(biggest int) string {
 func sizeOf(state workspace.State) string {
 	switch state.Kind {
 	case workspace.File:
-		return event.Bytes(state.Size)
+		return bytesize.Of(state.Size)
 	case workspace.Absent:
 		return "nothing"
 	case workspace.Link:
