@@ -1,4 +1,4 @@
-package host
+package doctor
 
 // Place is a directory that bottles fill.
 type Place struct {

@@ -1,10 +1,10 @@
-package host_test
+package doctor_test
 
 import (
 	"path/filepath"
 	"testing"
 
-	"bottle.internal/internal/host"
+	"bottle.internal/internal/doctor"
 )
 
 func TestTightest(t *testing.T) {
@@ -20,11 +20,11 @@ func TestTightest(t *testing.T) {
 		{[]uint64{gib, 0, gib}, 1},
 		{[]uint64{gib, gib}, 0},
 	} {
-		var spaces []host.Space
+		var spaces []doctor.Space
 		for _, free := range test.free {
-			spaces = append(spaces, host.Space{Free: free})
+			spaces = append(spaces, doctor.Space{Free: free})
 		}
-		got := host.Tightest(spaces)
+		got := doctor.Tightest(spaces)
 		if (got == nil) != (test.want < 0) || got != nil && got != &spaces[test.want] {
 			t.Errorf("%v: %v, want number %d", test.free, got, test.want)
 		}
@@ -35,11 +35,11 @@ func TestTightest(t *testing.T) {
 func TestMeasure(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	spaces, err := host.Measure([]host.Place{{What: "a", Dir: dir}, {What: "b", Dir: filepath.Join(dir, "not", "yet")}})
+	spaces, err := doctor.Measure([]doctor.Place{{What: "a", Dir: dir}, {What: "b", Dir: filepath.Join(dir, "not", "yet")}})
 	if err != nil || len(spaces) != 2 || spaces[0].Free == 0 || spaces[1].Free == 0 || spaces[1].What != "b" {
 		t.Errorf("%+v, %v", spaces, err)
 	}
-	if _, err := host.Measure([]host.Place{{Dir: "a\x00b"}}); err == nil {
+	if _, err := doctor.Measure([]doctor.Place{{Dir: "a\x00b"}}); err == nil {
 		t.Error("no error for what cannot be measured")
 	}
 }

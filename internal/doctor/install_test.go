@@ -1,4 +1,4 @@
-package host_test
+package doctor_test
 
 import (
 	"context"
@@ -13,79 +13,79 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"bottle.internal/internal/host"
+	"bottle.internal/internal/doctor"
 )
 
-func missing(names ...string) []host.Item {
-	var items []host.Item
+func missing(names ...string) []doctor.Item {
+	var items []doctor.Item
 	for _, name := range names {
-		items = append(items, host.Item{Name: name, Status: host.Missing})
+		items = append(items, doctor.Item{Name: name, Status: doctor.Missing})
 	}
 	return items
 }
 
 func TestSteps(t *testing.T) {
 	t.Parallel()
-	everything := missing(host.Git, host.Docker, host.QEMU, host.Mmdebstrap, host.MkfsExt4, host.CACerts, host.Iproute, host.Kernel)
-	stopped := []host.Item{{Name: host.Docker, Status: host.Broken, Cause: host.NotRunning}}
+	everything := missing(doctor.Git, doctor.Docker, doctor.QEMU, doctor.Mmdebstrap, doctor.MkfsExt4, doctor.CACerts, doctor.Iproute, doctor.Kernel)
+	stopped := []doctor.Item{{Name: doctor.Docker, Status: doctor.Broken, Cause: doctor.NotRunning}}
 	for _, test := range []struct {
 		name     string
-		items    []host.Item
-		platform host.Platform
+		items    []doctor.Item
+		platform doctor.Platform
 		want     []string
 	}{
-		{"nothing", nil, host.Platform{host.Debian, "amd64", host.Root, host.Systemd}, nil},
-		{"optional things are left", []host.Item{{Name: host.QEMU, Status: host.Missing, Optional: true}}, host.Platform{host.Debian, "amd64", host.Root, host.Systemd}, nil},
-		{"Debian, root, container", everything, host.Platform{host.Debian, "amd64", host.Root, host.NoManager}, []string{
+		{"nothing", nil, doctor.Platform{doctor.Debian, "amd64", doctor.Root, doctor.Systemd}, nil},
+		{"optional things are left", []doctor.Item{{Name: doctor.QEMU, Status: doctor.Missing, Optional: true}}, doctor.Platform{doctor.Debian, "amd64", doctor.Root, doctor.Systemd}, nil},
+		{"Debian, root, container", everything, doctor.Platform{doctor.Debian, "amd64", doctor.Root, doctor.NoManager}, []string{
 			"auto: apt-get update",
 			"auto: env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends ca-certificates docker.io e2fsprogs git iproute2 mmdebstrap qemu-system-x86",
 			"auto: bottle setup   # downloads linux-image-cloud-amd64 and unpacks it",
 			"auto: dockerd &",
 		}},
-		{"Ubuntu, sudo, arm", missing(host.Docker, host.QEMU, host.Kernel), host.Platform{host.Ubuntu, "arm64", host.Sudo, host.Systemd}, []string{
+		{"Ubuntu, sudo, arm", missing(doctor.Docker, doctor.QEMU, doctor.Kernel), doctor.Platform{doctor.Ubuntu, "arm64", doctor.Sudo, doctor.Systemd}, []string{
 			"auto: sudo -n apt-get update",
 			"auto: sudo -n env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends docker.io qemu-system-arm",
 			"auto: bottle setup   # downloads linux-image-virtual and unpacks it",
 			"auto: sudo -n systemctl start docker",
 		}},
-		{"Debian, no privilege", missing(host.Mmdebstrap, host.Docker, host.Kernel), host.Platform{host.Debian, "amd64", host.None, host.Systemd}, []string{
+		{"Debian, no privilege", missing(doctor.Mmdebstrap, doctor.Docker, doctor.Kernel), doctor.Platform{doctor.Debian, "amd64", doctor.None, doctor.Systemd}, []string{
 			"hand: sudo apt-get update",
 			"hand: sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends docker.io mmdebstrap",
 			"auto: bottle setup   # downloads linux-image-cloud-amd64 and unpacks it",
 			"hand: sudo systemctl start docker",
 		}},
-		{"only the kernel, as root", missing(host.Kernel), host.Platform{host.Debian, "arm64", host.Root, host.Systemd}, []string{
+		{"only the kernel, as root", missing(doctor.Kernel), doctor.Platform{doctor.Debian, "arm64", doctor.Root, doctor.Systemd}, []string{
 			"auto: apt-get update",
 			"auto: bottle setup   # downloads linux-image-cloud-arm64 and unpacks it",
 		}},
-		{"only the kernel, without root", missing(host.Kernel), host.Platform{host.Debian, "amd64", host.None, host.Systemd}, []string{
+		{"only the kernel, without root", missing(doctor.Kernel), doctor.Platform{doctor.Debian, "amd64", doctor.None, doctor.Systemd}, []string{
 			"auto: bottle setup   # downloads linux-image-cloud-amd64 and unpacks it",
 		}},
-		{"stopped engine", stopped, host.Platform{host.Debian, "amd64", host.Root, host.SysV}, []string{"auto: service docker start"}},
-		{"stopped engine, sudo, container", stopped, host.Platform{host.Debian, "amd64", host.Sudo, host.NoManager}, []string{"auto: sudo -n dockerd &"}},
-		{"stopped engine elsewhere", stopped, host.Platform{host.Other, "amd64", host.Root, host.Systemd}, []string{"hand: systemctl start docker"}},
-		{"not in the group", []host.Item{{Name: host.Docker, Status: host.Broken, Cause: host.NoPermission}}, host.Platform{host.Debian, "amd64", host.Sudo, host.Systemd}, []string{
+		{"stopped engine", stopped, doctor.Platform{doctor.Debian, "amd64", doctor.Root, doctor.SysV}, []string{"auto: service docker start"}},
+		{"stopped engine, sudo, container", stopped, doctor.Platform{doctor.Debian, "amd64", doctor.Sudo, doctor.NoManager}, []string{"auto: sudo -n dockerd &"}},
+		{"stopped engine elsewhere", stopped, doctor.Platform{doctor.Other, "amd64", doctor.Root, doctor.Systemd}, []string{"hand: systemctl start docker"}},
+		{"not in the group", []doctor.Item{{Name: doctor.Docker, Status: doctor.Broken, Cause: doctor.NoPermission}}, doctor.Platform{doctor.Debian, "amd64", doctor.Sudo, doctor.Systemd}, []string{
 			`hand: sudo usermod -aG docker "$USER"   # then log in again`,
 		}},
-		{"Fedora", missing(host.Docker, host.QEMU, host.Kernel), host.Platform{host.Fedora, "amd64", host.Root, host.Systemd}, []string{
+		{"Fedora", missing(doctor.Docker, doctor.QEMU, doctor.Kernel), doctor.Platform{doctor.Fedora, "amd64", doctor.Root, doctor.Systemd}, []string{
 			"hand: dnf install -y moby-engine qemu-system-x86-core",
 			"hand: on a Debian system: apt-get download the package that linux-image-cloud-amd64 depends on",
 			"hand: then here: dpkg-deb -x linux-image-*.deb DIR, with SMOLVM_LITE_KERNEL=DIR",
 			"hand: systemctl start docker",
 		}},
-		{"macOS", missing(host.Git, host.Docker, host.Smolvm), host.Platform{host.Darwin, "arm64", host.None, host.NoManager}, []string{
+		{"macOS", missing(doctor.Git, doctor.Docker, doctor.Smolvm), doctor.Platform{doctor.Darwin, "arm64", doctor.None, doctor.NoManager}, []string{
 			"hand: brew install git",
 			"hand: brew install --cask docker   # or: brew install colima docker",
 			"hand: open -a Docker   # or: colima start",
 			"hand: install smolvm 1.8.1 or newer: https://github.com/smol-machines/smolvm",
 		}},
-		{"old Go and a full disk", []host.Item{{Name: host.Go, Status: host.Broken}, {Name: host.Disk, Status: host.Broken}}, host.Platform{host.Debian, "amd64", host.Root, host.Systemd}, []string{
+		{"old Go and a full disk", []doctor.Item{{Name: doctor.Go, Status: doctor.Broken}, {Name: doctor.Disk, Status: doctor.Broken}}, doctor.Platform{doctor.Debian, "amd64", doctor.Root, doctor.Systemd}, []string{
 			"hand: install Go 1.26 or newer: https://go.dev/doc/install",
 			"hand: bottle clean   # removes the caches",
 		}},
 	} {
 		var got []string
-		for _, step := range host.Steps(test.items, test.platform) {
+		for _, step := range doctor.Steps(test.items, test.platform) {
 			how := "hand: "
 			if step.Auto {
 				how = "auto: "
@@ -103,8 +103,8 @@ func TestSteps(t *testing.T) {
 func TestInstallOnAFreshDebian(t *testing.T) {
 	t.Parallel()
 	f := newHost(t, debian)
-	items, err := host.Install(t.Context(), f.options())
-	if err != nil || !host.AllFine(items) {
+	items, err := doctor.Install(t.Context(), f.options())
+	if err != nil || !doctor.AllFine(items) {
 		t.Fatalf("%v\n%s", err, table(t, items))
 	}
 	random := regexp.MustCompile(`\.kernel-\d+`)
@@ -123,7 +123,7 @@ func TestInstallOnAFreshDebian(t *testing.T) {
 		t.Errorf("commands (-want +got):\n%s", diff)
 	}
 	f.ran = nil
-	if _, err := host.Install(t.Context(), f.options()); err != nil || len(f.ran) != 0 {
+	if _, err := doctor.Install(t.Context(), f.options()); err != nil || len(f.ran) != 0 {
 		t.Errorf("the second setup ran %q, %v", f.ran, err)
 	}
 }
@@ -138,7 +138,7 @@ func TestInstallOnUbuntuUnpacksTheModulesToo(t *testing.T) {
 	f.kernel = func(dir string) { // modules in their newer place
 		f.unpack(dir, "boot/vmlinuz-6.8.0-45-generic", "usr/lib/modules/6.8.0-45-generic/x")
 	}
-	items, err := host.Install(t.Context(), f.options())
+	items, err := doctor.Install(t.Context(), f.options())
 	if err != nil || !strings.Contains(table(t, items), "6.8.0-45-generic") {
 		t.Errorf("%v\n%s", err, table(t, items))
 	}
@@ -154,7 +154,7 @@ func TestInstallReplacesABrokenKernelWhole(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.unpack(filepath.Join(f.root, "kernel"), "old")
-	if _, err := host.Install(t.Context(), f.options()); err != nil {
+	if _, err := doctor.Install(t.Context(), f.options()); err != nil {
 		t.Fatal(err)
 	}
 	names, err := filepath.Glob(filepath.Join(f.root, "kernel", "*"))
@@ -188,7 +188,7 @@ func TestInstallErrors(t *testing.T) {
 	} {
 		f := newHost(t, debian)
 		test.change(f)
-		_, err := host.Install(t.Context(), f.options())
+		_, err := doctor.Install(t.Context(), f.options())
 		if got := strings.ReplaceAll(fmt.Sprint(err), f.root, "ROOT"); !strings.HasPrefix(got, test.want) {
 			t.Errorf("%s:\n got %s\nwant %s", test.name, got, test.want)
 		}
@@ -210,7 +210,7 @@ func TestDockerThatDoesNotStart(t *testing.T) {
 		fmt.Fprint(log, "one\ntwo\nthree\nfour\nfive\nfailed to start daemon: no iptables\n")
 		cancel(errors.New("it did not answer in time")) // instead of 30 s
 	}
-	_, err := host.Install(ctx, f.options())
+	_, err := doctor.Install(ctx, f.options())
 	want := `setting up docker: starting the Docker Engine: it did not answer in time; its log ROOT/log/dockerd.log ends:
   two
   three
@@ -229,8 +229,8 @@ func TestEngineThatRefusesThisUser(t *testing.T) {
 	f.engine, f.uid = false, 1000
 	f.programs["sudo"] = ""
 	f.onStart = func(*os.File) { f.noEngine = fmt.Errorf("dial: %w", syscall.EACCES) }
-	_, err := host.Install(t.Context(), f.options())
-	var person *host.NeedsPersonError
+	_, err := doctor.Install(t.Context(), f.options())
+	var person *doctor.NeedsPersonError
 	if !errors.As(err, &person) || fmt.Sprint(person.Lines) != "[sudo usermod -aG docker \"$USER\"   # then log in again]" {
 		t.Errorf("%v", err)
 	}
@@ -240,8 +240,8 @@ func TestInstallWithoutPrivilegeSaysWhatToType(t *testing.T) {
 	t.Parallel()
 	f := newHost(t, debian)
 	f.uid = 1000
-	_, err := host.Install(t.Context(), f.options())
-	var person *host.NeedsPersonError
+	_, err := doctor.Install(t.Context(), f.options())
+	var person *doctor.NeedsPersonError
 	if !errors.As(err, &person) {
 		t.Fatal(err)
 	}

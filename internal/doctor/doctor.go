@@ -1,11 +1,11 @@
-// Package host checks what this machine has for running bottles, and installs what is
+// Package doctor checks what this machine has for running bottles, and installs what is
 // missing where it may.
 //
 // It decides first and acts then: [Check] only looks, [Steps] is pure, [Install] runs
 // the steps that may run by themselves and names the others as lines to type. Nothing
 // but Debian packages is installed; the guest's kernel is unpacked, never installed.
 // The host's proxies and certificates are never touched.
-package host
+package doctor
 
 import (
 	"context"

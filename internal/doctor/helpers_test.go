@@ -1,4 +1,4 @@
-package host_test
+package doctor_test
 
 import (
 	"bytes"
@@ -12,8 +12,8 @@ import (
 	"sync"
 	"testing"
 
+	"bottle.internal/internal/doctor"
 	"bottle.internal/internal/execx"
-	"bottle.internal/internal/host"
 )
 
 const debian = "PRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\nID=debian\n"
@@ -59,10 +59,10 @@ func completeHost(t *testing.T) *fakeHost {
 	return f
 }
 
-func (f *fakeHost) options(env ...string) host.Options {
-	return host.Options{
+func (f *fakeHost) options(env ...string) doctor.Options {
+	return doctor.Options{
 		KernelDir: filepath.Join(f.root, "kernel"), DataDir: "/data", LogDir: filepath.Join(f.root, "log"), Env: env,
-		System: &host.System{
+		System: &doctor.System{
 			GOOS: f.goos, GOARCH: "amd64", UID: f.uid, Root: f.root,
 			Find: f.find, Run: f.run, Start: f.start, Engine: f.version,
 			Free: func(string) (uint64, error) { return f.free, nil },
@@ -128,7 +128,7 @@ func (f *fakeHost) install(packages ...string) {
 	}
 }
 
-func (f *fakeHost) run(_ context.Context, command host.Command) ([]byte, error) {
+func (f *fakeHost) run(_ context.Context, command doctor.Command) ([]byte, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	line := strings.Join(command.Args, " ")
@@ -174,10 +174,10 @@ func (f *fakeHost) start(args []string, log *os.File) error {
 	return nil
 }
 
-func table(t *testing.T, items []host.Item) string {
+func table(t *testing.T, items []doctor.Item) string {
 	t.Helper()
 	var out bytes.Buffer
-	if err := host.WriteTable(&out, items); err != nil {
+	if err := doctor.WriteTable(&out, items); err != nil {
 		t.Fatal(err)
 	}
 	return out.String()
