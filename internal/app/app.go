@@ -19,9 +19,9 @@ import (
 	"strings"
 	"sync"
 
+	"bottle.internal/internal/doctor"
 	"bottle.internal/internal/event"
 	"bottle.internal/internal/gobuild"
-	"bottle.internal/internal/host"
 	"bottle.internal/internal/imagebuild"
 	"bottle.internal/internal/lockfile"
 	"bottle.internal/internal/prebuilt"
@@ -55,8 +55,8 @@ type App struct {
 	state  *state.Root
 	events event.Sink
 	tool   once[*smolvm.Client]
-	// measure is [host.Measure] but in tests.
-	measure func([]host.Place) ([]host.Space, error)
+	// measure is [doctor.Measure] but in tests.
+	measure func([]doctor.Place) ([]doctor.Space, error)
 	locks   once[lockfile.File]
 
 	mu   sync.Mutex
@@ -90,7 +90,7 @@ const ManifestName = "bottle.toml"
 // New makes an App; it makes and checks the state directory.
 func New(config Config) (*App, error) {
 	config.OS, config.Arch = cmp.Or(config.OS, runtime.GOOS), cmp.Or(config.Arch, runtime.GOARCH)
-	a := &App{config: config, events: config.Events, measure: host.Measure, jobs: map[string]*once[*imagebuild.Job]{}}
+	a := &App{config: config, events: config.Events, measure: doctor.Measure, jobs: map[string]*once[*imagebuild.Job]{}}
 	if a.events == nil {
 		a.events = event.Discard()
 	}

@@ -25,7 +25,7 @@ func (a *App) builder(lock lockfile.File) *imagebuild.Builder {
 			},
 		},
 		Npm: imagebuild.NpmOptions{
-			Pins: pins(lock),
+			Lock: lock,
 			Host: npm.Host{Env: a.config.Environ, Dir: a.config.Dir, Home: a.dirs.home},
 		},
 	}

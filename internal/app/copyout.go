@@ -9,10 +9,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"bottle.internal/internal/event"
-	"bottle.internal/internal/guest"
-	"bottle.internal/internal/guest/carry"
+	"bottle.internal/internal/excerpt"
+	"bottle.internal/internal/guestapi"
 	"bottle.internal/internal/launch"
 	"bottle.internal/internal/manifest"
 	"bottle.internal/internal/state"
@@ -93,7 +94,7 @@ func (c *CopyOut) prepare(a *App, dir string) (workspace.Base, error) {
 			Hints: []string{"bottle copy-out " + c.Identity + " DIRECTORY"},
 		}
 	default:
-		c.record.Guest = guest.AgentWorkdir
+		c.record.Guest = guestapi.AgentWorkdir
 	}
 	if dir != "" {
 		if c.Dir, err = filepath.EvalSymlinks(a.hostPath(dir)); err != nil {
@@ -128,7 +129,7 @@ func (a *App) fetch(ctx context.Context, run launch.Runner, c *CopyOut, base wor
 		if len(base) > 0 {
 			head.ID = c.record.ID
 		}
-		_ = ask.CloseWithError(carry.Request(ask, head, base))
+		_ = ask.CloseWithError(head.Request(ask, base))
 	}()
 	answer, out := io.Pipe()
 	var stage *staging.Stage
@@ -142,14 +143,14 @@ func (a *App) fetch(ctx context.Context, run launch.Runner, c *CopyOut, base wor
 		}
 		staged <- err
 	}()
-	said := &tail{}
-	code, err := run(ctx, launch.Command{Argv: guest.PackArgs(), Workdir: "/", Root: true}, launch.Stdio{Stdin: request, Stdout: out, Stderr: said})
+	said := &excerpt.Tail{Limit: maxSaid}
+	code, err := run(ctx, launch.Command{Argv: guestapi.PackArgs(), Workdir: "/", Root: true}, launch.Stdio{Stdin: request, Stdout: out, Stderr: said})
 	_ = out.Close()
 	_ = request.CloseWithError(errors.New("the guest has stopped reading"))
 	<-asked
 	stageErr := <-staged
 	if err == nil && code != 0 {
-		err = fmt.Errorf("the guest could not pack the workspace: %s", said)
+		err = fmt.Errorf("the guest could not pack the workspace: %s", strings.TrimSpace(said.String()))
 	}
 	if err != nil && errors.Is(stageErr, io.ErrUnexpectedEOF) {
 		stageErr = nil // a cut stream only follows from it

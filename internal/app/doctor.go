@@ -6,12 +6,12 @@ import (
 	"path/filepath"
 	"strings"
 
-	"bottle.internal/internal/host"
+	"bottle.internal/internal/doctor"
 )
 
 // hostOptions say where things are on this machine.
-func (a *App) hostOptions() host.Options {
-	return host.Options{
+func (a *App) hostOptions() doctor.Options {
+	return doctor.Options{
 		Prebuilt:  a.source == "" && a.config.Prebuilt != nil,
 		KernelDir: a.kernelDir(), DataDir: a.dirs.cache, LogDir: filepath.Join(a.dirs.state, ".log"),
 		Env: a.config.Environ, Events: a.events, Engine: a.engineVersion,
@@ -24,24 +24,24 @@ func (a *App) Setup(ctx context.Context) error {
 	if err := os.MkdirAll(options.LogDir, 0o700); err != nil {
 		return err
 	}
-	_, err := host.Install(ctx, options)
+	_, err := doctor.Install(ctx, options)
 	return err
 }
 
 // Report is what this machine has.
-type Report struct{ Items []host.Item }
+type Report struct{ Items []doctor.Item }
 
 // Text is the report for people.
 func (r Report) Text() string {
 	var text strings.Builder
-	_ = host.WriteTable(&text, r.Items) // a strings.Builder does not fail
+	_ = doctor.WriteTable(&text, r.Items) // a strings.Builder does not fail
 	return text.String()
 }
 
 // OK reports whether bottles can run here.
-func (r Report) OK() bool { return host.AllFine(r.Items) }
+func (r Report) OK() bool { return doctor.AllFine(r.Items) }
 
 // Doctor looks at this machine and changes nothing.
 func (a *App) Doctor(ctx context.Context) Report {
-	return Report{host.Check(ctx, a.hostOptions())}
+	return Report{doctor.Check(ctx, a.hostOptions())}
 }

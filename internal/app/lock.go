@@ -46,15 +46,6 @@ func (a *App) readLock() (lockfile.File, error) {
 // lock is the lock as builds see it, read once.
 func (a *App) lock() (lockfile.File, error) { return a.locks.get(a.readLock) }
 
-// pins are the lock's tools as the builder wants them.
-func pins(lock lockfile.File) []imagebuild.Pin {
-	var all []imagebuild.Pin
-	for _, npm := range lock.Npm {
-		all = append(all, imagebuild.Pin(npm))
-	}
-	return all
-}
-
 // locked says whether the base has to be the one of bottle.lock. It is not by itself:
 // Debian's mirrors forget a version on the day of the next one, and then nobody could
 // build any more.

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"testing"
 
-	"bottle.internal/internal/host"
+	"bottle.internal/internal/doctor"
 	"bottle.internal/internal/plan"
 	"bottle.internal/pkg/smolvm"
 )
@@ -22,14 +22,14 @@ func TestNoStartWithoutRoom(t *testing.T) {
 		}
 		disks := smolvm.Tool{Name: name}.Disks(a.config.Environ)
 		var asked []string
-		a.measure = func(places []host.Place) (spaces []host.Space, err error) {
+		a.measure = func(places []doctor.Place) (spaces []doctor.Space, err error) {
 			for _, place := range places {
 				asked = append(asked, place.Dir)
-				free := uint64(host.MinFree)
+				free := uint64(doctor.MinFree)
 				if place.Dir == disks {
 					free--
 				}
-				spaces = append(spaces, host.Space{Place: place, Free: free})
+				spaces = append(spaces, doctor.Space{Place: place, Free: free})
 			}
 			return spaces, nil
 		}
@@ -68,12 +68,12 @@ func refused(t *testing.T, err error, want string) {
 // What cannot be measured is no room.
 func TestNoStartWithoutAMeasure(t *testing.T) {
 	a := newApp(t)
-	a.measure = func([]host.Place) ([]host.Space, error) { return nil, errors.New("no such device") }
+	a.measure = func([]doctor.Place) ([]doctor.Space, error) { return nil, errors.New("no such device") }
 	if err := a.room(smolvm.Tool{}); err == nil || err.Error() != "looking for room: no such device" {
 		t.Errorf("%v", err)
 	}
-	a.measure = host.Measure
-	if _, err := a.measure([]host.Place{{Dir: filepath.Join(t.TempDir(), "x")}}); err != nil {
+	a.measure = doctor.Measure
+	if _, err := a.measure([]doctor.Place{{Dir: filepath.Join(t.TempDir(), "x")}}); err != nil {
 		t.Error(err)
 	}
 }

@@ -8,7 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"bottle.internal/internal/imagebuild/diskcache"
+	"bottle.internal/internal/diskcache"
 	"bottle.internal/internal/imagesign"
 	"bottle.internal/internal/secret"
 )

@@ -9,9 +9,9 @@ import (
 	"slices"
 	"strings"
 
+	"bottle.internal/internal/diskcache"
+	"bottle.internal/internal/doctor"
 	"bottle.internal/internal/execx"
-	"bottle.internal/internal/host"
-	"bottle.internal/internal/imagebuild/diskcache"
 	"bottle.internal/internal/lockfile"
 )
 
@@ -98,10 +98,7 @@ func (a *App) refresh(ctx context.Context, lock lockfile.File, parts []string) (
 		if err != nil {
 			return lock, nil, without(PartNpm, err)
 		}
-		lock.Npm = nil // what the recipe has no more is pinned no more
-		for _, pin := range newest {
-			lock.Npm = append(lock.Npm, lockfile.Npm(pin))
-		}
+		lock.Npm = newest // what the recipe has no more is pinned no more
 	}
 	if wants(PartPipelock) {
 		if lock.Pipelock, err = a.pipelockPin(ctx, lock.Pipelock); err != nil {
@@ -144,14 +141,14 @@ func (a *App) pipelockPin(ctx context.Context, old *lockfile.Pipelock) (*lockfil
 // seen are the tools of this machine that have a part in images and machines.
 func (a *App) seen(ctx context.Context) []lockfile.Seen {
 	var all []lockfile.Seen
-	for _, item := range host.Check(ctx, a.hostOptions()) {
-		if item.Status != host.OK || item.Version == "" {
+	for _, item := range doctor.Check(ctx, a.hostOptions()) {
+		if item.Status != doctor.OK || item.Version == "" {
 			continue
 		}
 		file := item.Detail
 		switch item.Name {
-		case host.Go, host.QEMU, host.Mmdebstrap, host.Docker, host.Smolvm:
-		case host.Kernel:
+		case doctor.Go, doctor.QEMU, doctor.Mmdebstrap, doctor.Docker, doctor.Smolvm:
+		case doctor.Kernel:
 			file = filepath.Join(file, "boot", "vmlinuz-"+item.Version)
 		default:
 			continue

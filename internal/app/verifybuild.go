@@ -11,10 +11,10 @@ import (
 	"strings"
 	"time"
 
+	"bottle.internal/internal/diskcache"
 	"bottle.internal/internal/event"
 	"bottle.internal/internal/gobuild"
 	"bottle.internal/internal/imagebuild"
-	"bottle.internal/internal/imagebuild/diskcache"
 	"bottle.internal/internal/imagepack"
 	"bottle.internal/internal/verifybuild"
 )

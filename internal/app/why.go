@@ -5,10 +5,10 @@ import (
 	"io/fs"
 	"time"
 
+	"bottle.internal/internal/ask"
 	"bottle.internal/internal/names"
 	"bottle.internal/internal/plan"
 	"bottle.internal/internal/proposal"
-	"bottle.internal/internal/proposal/ask"
 	"bottle.internal/internal/why"
 )
 

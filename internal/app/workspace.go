@@ -18,9 +18,11 @@ import (
 	"syscall"
 	"time"
 
+	"bottle.internal/internal/bytesize"
 	"bottle.internal/internal/event"
+	"bottle.internal/internal/excerpt"
 	"bottle.internal/internal/execx"
-	"bottle.internal/internal/guest"
+	"bottle.internal/internal/guestapi"
 	"bottle.internal/internal/launch"
 	"bottle.internal/internal/names"
 	"bottle.internal/internal/plan"
@@ -62,10 +64,10 @@ func (a *App) planWorkspace(ctx context.Context, request WorkspaceRequest) (*pla
 	}
 	w.Files, w.Bytes, w.Notes = len(found.Files), found.Bytes, append(w.Notes, found.Notes...)
 	for _, dir := range found.Biggest(3) {
-		w.Biggest = append(w.Biggest, fmt.Sprintf("%s %s", dir.Path.Show(), event.Bytes(dir.Bytes)))
+		w.Biggest = append(w.Biggest, fmt.Sprintf("%s %s", dir.Path.Show(), bytesize.Of(dir.Bytes)))
 	}
 	if found.Git != nil {
-		w.Commits = "the commits of " + cmp.Or(found.Git.Branch, "a detached HEAD") + ", " + event.Bytes(found.Git.Bytes)
+		w.Commits = "the commits of " + cmp.Or(found.Git.Branch, "a detached HEAD") + ", " + bytesize.Of(found.Git.Bytes)
 	}
 	w.Excluded = reasons(found.Excluded)
 	return w, nil
@@ -127,6 +129,9 @@ type copyIn struct {
 	sent    int64
 }
 
+// maxSaid bounds what is quoted of a guest.
+const maxSaid = 2000
+
 func (c *copyIn) run(ctx context.Context, run launch.Runner, dir string) error {
 	bundle, err := c.bundle(ctx, dir)
 	if err != nil {
@@ -143,21 +148,21 @@ func (c *copyIn) run(ctx context.Context, run launch.Runner, dir string) error {
 		_ = write.CloseWithError(err)
 		sent <- err
 	}()
-	said := &tail{}
-	code, err := run(ctx, launch.Command{Argv: guest.UnpackArgs(), Workdir: "/", Root: true}, launch.Stdio{Stdin: read, Stdout: io.Discard, Stderr: said})
+	said := &excerpt.Tail{Limit: maxSaid}
+	code, err := run(ctx, launch.Command{Argv: guestapi.UnpackArgs(), Workdir: "/", Root: true}, launch.Stdio{Stdin: read, Stdout: io.Discard, Stderr: said})
 	_ = read.CloseWithError(errors.New("the guest has stopped reading"))
-	sendErr := <-sent
+	sendErr, reason := <-sent, strings.TrimSpace(said.String())
 	switch {
 	case err != nil:
 		return err
-	case code != 0 && said.String() != "":
-		return errors.New(said.String()) // its own reason says more than our broken pipe
+	case code != 0 && reason != "":
+		return errors.New(reason) // its own reason says more than our broken pipe
 	case sendErr != nil:
 		return sendErr
 	case code != 0:
 		return fmt.Errorf("the guest's program ended with %d", code)
 	}
-	c.say(ctx, event.Done, fmt.Sprintf("%d files, %s", len(c.found.Files), event.Bytes(c.found.Bytes)))
+	c.say(ctx, event.Done, fmt.Sprintf("%d files, %s", len(c.found.Files), bytesize.Of(c.found.Bytes)))
 	return nil
 }
 
@@ -280,14 +285,3 @@ func writeBase(instance *state.Instance, base workspace.Base) error {
 	}
 	return instance.WriteFile(state.WorkspaceBase, text.Bytes())
 }
-
-// tail keeps the end of what a guest says.
-type tail struct{ text []byte }
-
-func (t *tail) Write(p []byte) (int, error) {
-	t.text = append(t.text, p...)
-	t.text = t.text[max(0, len(t.text)-2000):]
-	return len(p), nil
-}
-
-func (t *tail) String() string { return strings.TrimSpace(string(t.text)) }

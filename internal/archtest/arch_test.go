@@ -22,21 +22,24 @@ func mayImport() map[string][]string {
 		"cmd/bottle":        {"internal/cli", "internal/app"},
 		"internal/names":    {},
 		"internal/secret":   {},
-		"internal/event":    {},
-		"internal/execx":    {"internal/secret"},
+		"internal/event":    {"internal/bytesize", "internal/printable"},
+		"internal/execx":    {"internal/excerpt", "internal/secret"},
 		"internal/sunpath":  {},
 		"internal/state":    {"internal/names", "internal/sunpath"},
-		"internal/manifest": {"internal/forge", "internal/names", "internal/nearest", "internal/event", "internal/guest"},
+		"internal/manifest": {"internal/forge", "internal/guestapi", "internal/names", "internal/nearest"},
 		"internal/starter":  {"internal/plan"},
-		"internal/plan":     {"internal/names", "internal/event", "internal/guest", "internal/manifest"},
+		"internal/plan":     {"internal/bytesize", "internal/guestapi", "internal/manifest", "internal/names", "internal/printable"},
 		"internal/link":     {"internal/ownsock", "internal/secret", "internal/sunpath"},
 		"internal/ownsock":  {},
 		"internal/termsafe": {},
 		"internal/agentlog": {"internal/termsafe"},
 		"internal/console":  {"internal/launch", "internal/link", "internal/printable", "internal/termsafe"},
 		"internal/detach":   {"internal/event", "internal/plan"},
-		"internal/control":  {"internal/link", "internal/secret", "internal/event"},
-		"internal/guest":    {},
+		"internal/control":  {"internal/secret"},
+		"internal/guestapi": {},
+
+		// what a person sees
+		"internal/cli/board": {"internal/app", "internal/ask", "internal/printable", "internal/proposal"},
 
 		// what images are made of, and who vouches for them
 		"internal/lockfile":        {},
@@ -50,67 +53,75 @@ func mayImport() map[string][]string {
 
 		// what a bottle's rules are made of, on the host
 		"internal/overseer": {
-			"internal/ca", "internal/canary", "internal/control", "internal/daemons", "internal/egress", "internal/firewall", "internal/firewall/pipelock", "internal/forge",
-			"internal/gitgate", "internal/plan", "internal/proposal", "internal/proposal/ask", "internal/rules", "internal/secret", "internal/sshagent", "internal/token",
+			"internal/ask", "internal/ca", "internal/canary", "internal/control", "internal/daemons", "internal/egress", "internal/firewall",
+			"internal/firewall/pipelock", "internal/gitgate", "internal/plan", "internal/proposal", "internal/rules", "internal/secret", "internal/sshagent",
+			"internal/token",
 		},
 		// what the daemons decide by, and what they would say
 		"internal/rules": {"internal/egress", "internal/firewall", "internal/forge", "internal/gitgate", "internal/plan"},
 		"internal/why": {
-			"internal/egress", "internal/event", "internal/firewall", "internal/firewall/hostname", "internal/firewall/leak", "internal/forge",
-			"internal/gitgate", "internal/nearest", "internal/plan", "internal/printable", "internal/proposal", "internal/proposal/ask", "internal/rules",
+			"internal/ask", "internal/egress", "internal/firewall", "internal/firewall/leak", "internal/forge", "internal/gitgate", "internal/nearest",
+			"internal/plan", "internal/printable", "internal/proposal", "internal/rules", "internal/urlpart/hostname",
 		},
-		"internal/proposal":     {"internal/event", "internal/forge", "internal/names", "internal/plan", "internal/proposal/ask", "internal/state"},
-		"internal/token":        {"internal/event", "internal/execx", "internal/secret"},
-		"internal/audit":        {"internal/event", "internal/secret"},
-		"internal/timeline":     {"internal/audit", "internal/event"},
-		"internal/audit/report": {"internal/audit", "internal/event", "internal/printable"},
+		"internal/proposal":     {"internal/ask", "internal/forge", "internal/names", "internal/plan", "internal/printable", "internal/state"},
+		"internal/token":        {"internal/execx", "internal/printable", "internal/secret"},
+		"internal/audit":        {"internal/printable", "internal/secret"},
+		"internal/timeline":     {"internal/audit", "internal/printable"},
+		"internal/audit/report": {"internal/audit", "internal/bytesize", "internal/printable"},
 		"internal/sshagent":     {"internal/secret"},
-		"internal/ca":           {"internal/firewall/hostname", "internal/secret"},
+		"internal/ca":           {"internal/secret", "internal/urlpart/hostname"},
 
 		// copy-in and copy-out: the guest's half knows the stream and the walk, not the host's
-		"internal/guest/carry":         {"internal/execx", "internal/guest", "internal/workspace", "internal/workspace/walk", "internal/workspace/wire"},
-		"internal/workspace":           {"internal/event"},
+		"internal/guest/carry":         {"internal/execx", "internal/guestapi", "internal/workspace", "internal/workspace/walk", "internal/workspace/wire"},
+		"internal/workspace":           {"internal/printable"},
 		"internal/workspace/pathcheck": {"internal/workspace"},
 		"internal/workspace/wire":      {"internal/workspace", "internal/workspace/pathcheck"},
-		"internal/workspace/listing":   {"internal/event", "internal/execx", "internal/workspace", "internal/workspace/pathcheck", "internal/workspace/walk"},
+		"internal/workspace/listing":   {"internal/bytesize", "internal/execx", "internal/workspace", "internal/workspace/pathcheck", "internal/workspace/walk"},
 		"internal/workspace/staging":   {"internal/workspace", "internal/workspace/wire"},
 		"internal/workspace/walk":      {"internal/workspace", "internal/workspace/pathcheck"},
-		"internal/workspace/changes":   {"internal/event", "internal/workspace", "internal/workspace/pathcheck", "internal/workspace/staging"},
+		"internal/workspace/changes":   {"internal/bytesize", "internal/printable", "internal/workspace", "internal/workspace/pathcheck", "internal/workspace/staging"},
 		"internal/workspace/apply":     {"internal/workspace", "internal/workspace/pathcheck"},
 
 		// what runs in the bundle: a daemon knows its channel and what it decides with
-		"internal/canary":        {"internal/egress/needle", "internal/secret"},
-		"internal/daemons":       {},
-		"internal/journal":       {},
-		"internal/boundedlisten": {},
-		"internal/printable":     {},
-		"internal/digest":        {"internal/filestamp"},
-		"internal/filestamp":     {},
-		"internal/netguard":      {"internal/firewall/hostname", "internal/printable"},
-		"internal/proposal/ask":  {"internal/firewall/hostname", "internal/firewall/urlpath", "internal/names"},
-		"internal/gate":          {"internal/control", "internal/link", "internal/secret"},
+		"internal/canary":           {"internal/needle", "internal/secret"},
+		"internal/daemons":          {},
+		"internal/journal":          {},
+		"internal/boundedlisten":    {},
+		"internal/printable":        {},
+		"internal/urlpart/hostname": {},
+		"internal/urlpart/urlpath":  {},
+		"internal/urlpart/urlquery": {},
+		"internal/digest":           {"internal/filestamp"},
+		"internal/filestamp":        {},
+		"internal/netguard":         {"internal/printable", "internal/urlpart/hostname"},
+		"internal/ask":              {"internal/names", "internal/urlpart/hostname", "internal/urlpart/urlpath"},
+		"internal/gate":             {"internal/control", "internal/link", "internal/secret"},
 		"internal/firewall": {
-			"internal/boundedlisten", "internal/canary", "internal/control", "internal/firewall/hostname", "internal/firewall/urlpath", "internal/journal",
-			"internal/names", "internal/netguard", "internal/printable", "internal/secret",
+			"internal/boundedlisten", "internal/canary", "internal/control", "internal/journal", "internal/names", "internal/netguard",
+			"internal/printable", "internal/secret", "internal/urlpart/hostname", "internal/urlpart/urlpath", "internal/urlpart/urlquery",
 		},
 		"internal/egress": {
-			"internal/boundedlisten", "internal/ca", "internal/canary", "internal/control", "internal/firewall/hostname", "internal/firewall/urlpath",
-			"internal/firewall/urlquery", "internal/journal", "internal/netguard", "internal/printable", "internal/secret",
+			"internal/boundedlisten", "internal/ca", "internal/canary", "internal/control", "internal/journal", "internal/needle", "internal/netguard",
+			"internal/printable", "internal/secret", "internal/urlpart/hostname", "internal/urlpart/urlpath", "internal/urlpart/urlquery",
 		},
 		"internal/gitgate": {
-			"internal/boundedlisten", "internal/canary", "internal/control", "internal/execx", "internal/firewall/hostname", "internal/journal",
-			"internal/names", "internal/netguard", "internal/ownsock", "internal/printable",
+			"internal/boundedlisten", "internal/canary", "internal/control", "internal/excerpt", "internal/execx", "internal/journal", "internal/names",
+			"internal/netguard", "internal/ownsock", "internal/printable", "internal/urlpart/hostname",
 		},
-		"internal/supervise": {"internal/control", "internal/journal", "internal/proposal/ask"},
+		"internal/supervise": {"internal/ask", "internal/control", "internal/journal"},
 		"internal/initd":     {"internal/control", "internal/execx", "internal/ownsock"},
-		"internal/fuzzing":   {"internal/execx"},
+		"internal/bytesize":  {},
+		"internal/excerpt":   {},
+		"internal/gitleaks":  {},
+		"internal/needle":    {},
+		"internal/fuzzing":   {"internal/excerpt", "internal/execx"},
 		"internal/sbom":      {},
-		"internal/prebuilt":  {"internal/gobuild", "internal/lockfile"},
+		"internal/prebuilt":  {},
 
 		// the same bottle in a cluster
 		"internal/cluster":           {"internal/control", "internal/daemons", "internal/link"},
 		"internal/outfit":            {"internal/plan", "pkg/provision"},
-		"internal/render/kubernetes": {"internal/cluster", "internal/daemons", "internal/guest", "internal/plan", "pkg/provision"},
+		"internal/render/kubernetes": {"internal/cluster", "internal/daemons", "internal/guestapi", "internal/plan", "pkg/provision"},
 
 		"pkg/bundle":    {},
 		"pkg/provision": {},
@@ -128,7 +139,7 @@ func neverReach() map[string][]string {
 		"internal/starter":       effects,
 		"internal/echo/model":    {"os/exec"},
 		"pkg/provision":          effects,
-		"internal/guest":         effects,
+		"internal/guestapi":      effects,
 		"internal/proposal":      effects,
 		"internal/audit":         effects,
 		"internal/sshagent":      effects,
@@ -185,7 +196,8 @@ func TestReach(t *testing.T) {
 }
 
 // The guest's and the bundle's programs are small and static because of what they do
-// not import; the stand-in VM tool is a program of its own.
+// not import; the stand-in VM tool is a program of its own; what unpacks in a guest has
+// nothing to do on the host.
 func TestProgramsStayApart(t *testing.T) {
 	t.Parallel()
 	host := host()
@@ -193,6 +205,7 @@ func TestProgramsStayApart(t *testing.T) {
 		"images/agent/guest": {"internal/app", "internal/launch", "internal/lite", "pkg/"},
 		"images/bundle":      append(host, "internal/lite", "pkg/"),
 		"cmd/smolvm-lite":    {"internal/app", "internal/launch", "internal/plan", "pkg/"},
+		"cmd/bottle":         {"internal/guest/carry", "internal/guest/receive"},
 	} {
 		for _, dep := range list(t, "{{range .Deps}}{{.}}\n{{end}}", pkg) {
 			ours, ok := strings.CutPrefix(dep, module)
@@ -261,7 +274,7 @@ func TestOneWayToStartPrograms(t *testing.T) {
 // tests can ask for another one. These are the edges that look.
 func TestWhoLooksAtTheSystem(t *testing.T) {
 	t.Parallel()
-	edges := []string{"internal/app/app.go", "internal/gitgate/git.go", "internal/host/host.go", "internal/ownsock/ownsock.go"}
+	edges := []string{"internal/app/app.go", "internal/gitgate/git.go", "internal/doctor/doctor.go", "internal/ownsock/ownsock.go"}
 	err := filepath.WalkDir("../..", func(name string, entry fs.DirEntry, err error) error {
 		if err != nil || !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go") {
 			return err

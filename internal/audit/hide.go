@@ -9,7 +9,7 @@ import (
 	"slices"
 	"strings"
 
-	"bottle.internal/internal/event"
+	"bottle.internal/internal/printable"
 	"bottle.internal/internal/secret"
 )
 
@@ -100,7 +100,7 @@ func (h *hider) text(text string) string { return h.replacer.Replace(text) }
 func (h *hider) object(object map[string]any) map[string]any {
 	clean := make(map[string]any, len(object))
 	for name, value := range object {
-		clean[event.SafeText(h.text(name))] = h.value(value)
+		clean[printable.SafeText(h.text(name))] = h.value(value)
 	}
 	return clean
 }
@@ -108,7 +108,7 @@ func (h *hider) object(object map[string]any) map[string]any {
 func (h *hider) value(value any) any {
 	switch v := value.(type) {
 	case string:
-		return event.SafeText(h.text(v))
+		return printable.SafeText(h.text(v))
 	case json.Number:
 		if shown := h.text(string(v)); shown != string(v) {
 			return shown // a secret of digits

@@ -11,7 +11,7 @@ import (
 	"slices"
 	"time"
 
-	"bottle.internal/internal/event"
+	"bottle.internal/internal/printable"
 )
 
 const (
@@ -181,7 +181,7 @@ func textFields(text string, truncated bool) json.RawMessage {
 	if len(text) > maxText {
 		text, truncated = text[:maxText], true
 	}
-	fields := map[string]any{"text": event.SafeText(text)}
+	fields := map[string]any{"text": printable.SafeText(text)}
 	if truncated {
 		fields["truncated"] = true
 	}

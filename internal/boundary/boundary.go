@@ -180,7 +180,7 @@ func Table(results []Result) string {
 	table := tabwriter.NewWriter(&out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "VERDICT\tPROBE\tWANT\tCONTROL\tTHE GUEST SAYS\tCAME")
 	for _, r := range results {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%d\n", r.Verdict, r.Probe, r.Expected, printable.Text(r.Control, maxCell), printable.Text(r.Observed, maxCell), r.Hits)
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%d\n", r.Verdict, r.Probe, r.Expected, printable.ASCII(r.Control, maxCell), printable.ASCII(r.Observed, maxCell), r.Hits)
 	}
 	_ = table.Flush() // a strings.Builder does not fail
 	return out.String()

@@ -21,8 +21,8 @@ import (
 	"net"
 	"time"
 
-	"bottle.internal/internal/firewall/hostname"
 	"bottle.internal/internal/secret"
+	"bottle.internal/internal/urlpart/hostname"
 )
 
 // skew is how far a clock in a guest may lag behind.

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"bottle.internal/internal/egress/needle"
+	"bottle.internal/internal/needle"
 )
 
 // MinLength is the shortest canary that can be told from ordinary text.

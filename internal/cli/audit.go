@@ -13,7 +13,7 @@ import (
 
 	"bottle.internal/internal/app"
 	"bottle.internal/internal/audit"
-	"bottle.internal/internal/event"
+	"bottle.internal/internal/printable"
 )
 
 var headHash = regexp.MustCompile(`^[0-9a-f]{64}$`)
@@ -116,7 +116,7 @@ func (s *session) auditAnswer(format format, reports []app.AuditReport) error {
 		if !report.OK {
 			continue
 		}
-		fmt.Fprintf(s.Stdout, "%s: ok, %d lines from %s to %s, head %s\n", event.SafeText(report.Log), report.Lines,
+		fmt.Fprintf(s.Stdout, "%s: ok, %d lines from %s to %s, head %s\n", printable.SafeText(report.Log), report.Lines,
 			report.First.Format(time.DateTime), report.Last.Format(time.DateTime), report.Head)
 		s.auditNotes(report)
 	}
@@ -147,7 +147,7 @@ func (s *session) auditShow(f auditFlags) error {
 		return err
 	}
 	if f.source != "" && !slices.Contains(audit.Sources(), audit.Source(f.source)) {
-		return &usageError{text: fmt.Sprintf("there is no source %q: %s", event.SafeText(f.source), join(audit.Sources()))}
+		return &usageError{text: fmt.Sprintf("there is no source %q: %s", printable.SafeText(f.source), join(audit.Sources()))}
 	}
 	return s.app.ShowAudit(name, func(line audit.Line) error {
 		if !f.wants(line) {
@@ -174,7 +174,7 @@ func printLine(w io.Writer, format format, line audit.Line) error {
 		}
 		text = string(raw)
 	}
-	if _, err := fmt.Fprintln(w, event.SafeText(text)); err != nil {
+	if _, err := fmt.Fprintln(w, printable.SafeText(text)); err != nil {
 		return fmt.Errorf("writing the answer: %w", err)
 	}
 	return nil

@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 
 	auditreport "bottle.internal/internal/audit/report"
-	"bottle.internal/internal/event"
+	"bottle.internal/internal/printable"
 )
 
 // auditReport writes what happened in a bottle, as Markdown to stdout if nothing else is
@@ -39,7 +39,7 @@ func (s *session) auditReport(f auditFlags) error {
 		return err
 	}
 	if !made.Chain.OK {
-		return fmt.Errorf("the audit log of %s is broken: %s", event.SafeText(name), made.Chain.Problem)
+		return fmt.Errorf("the audit log of %s is broken: %s", printable.SafeText(name), made.Chain.Problem)
 	}
 	return nil
 }
@@ -53,7 +53,7 @@ func (s *session) writeReport(path string, made auditreport.Report, write func(i
 	}
 	err := writeWhole(path, func(w io.Writer) error { return write(w, made) })
 	if err == nil {
-		fmt.Fprintf(s.Stderr, "bottle: wrote %s\n", event.SafeText(path))
+		fmt.Fprintf(s.Stderr, "bottle: wrote %s\n", printable.SafeText(path))
 	}
 	return err
 }
@@ -62,7 +62,7 @@ func (s *session) writeReport(path string, made auditreport.Report, write func(i
 // was. What is no regular file is not replaced.
 func writeWhole(path string, write func(io.Writer) error) (err error) {
 	if info, err := os.Lstat(path); err == nil && !info.Mode().IsRegular() {
-		return fmt.Errorf("%s is there and no regular file", event.SafeText(path))
+		return fmt.Errorf("%s is there and no regular file", printable.SafeText(path))
 	}
 	file, err := os.CreateTemp(filepath.Dir(path), ".report-*")
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"bottle.internal/internal/app"
-	"bottle.internal/internal/event"
+	"bottle.internal/internal/printable"
 )
 
 func cleanupCommand() command {
@@ -32,7 +32,7 @@ that were kept for "bottle resume" stay, unless --stopped is given.
 				}
 				found, warnings, problems := s.app.FindLeftovers(ctx, *stopped)
 				for _, warning := range warnings {
-					fmt.Fprintln(s.Stderr, "bottle: warning:", event.SafeText(warning.Error()))
+					fmt.Fprintln(s.Stderr, "bottle: warning:", printable.SafeText(warning.Error()))
 				}
 				if err := s.printLeftovers(found, *format); err != nil {
 					return err

@@ -21,7 +21,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"bottle.internal/internal/app"
-	"bottle.internal/internal/event"
+	"bottle.internal/internal/printable"
 )
 
 // Exit codes.
@@ -209,7 +209,7 @@ func (s *session) one(what string) (string, error) {
 
 func (s *session) none() error {
 	if len(s.args) > 0 {
-		return &usageError{text: fmt.Sprintf("unexpected argument %q", event.SafeText(s.args[0]))}
+		return &usageError{text: fmt.Sprintf("unexpected argument %q", printable.SafeText(s.args[0]))}
 	}
 	return nil
 }

@@ -10,9 +10,11 @@ import (
 	"github.com/spf13/pflag"
 
 	"bottle.internal/internal/app"
+	"bottle.internal/internal/ask"
 	"bottle.internal/internal/audit"
+	"bottle.internal/internal/cli/board"
 	"bottle.internal/internal/names"
-	"bottle.internal/internal/proposal/ask"
+	"bottle.internal/internal/printable"
 	"bottle.internal/internal/timeline"
 )
 
@@ -54,7 +56,7 @@ func complete(ctx context.Context, w io.Writer, config app.Config, words []strin
 		if _, value, ok := strings.Cut(found.value, "="); ok && c.bash && strings.Contains(current, "=") {
 			found.value = value
 		}
-		out.WriteString(strings.TrimSuffix(oneLine(found.value)+"\t"+oneLine(found.about), "\t") + "\n")
+		out.WriteString(strings.TrimSuffix(printable.SafeLine(found.value)+"\t"+printable.SafeLine(found.about), "\t") + "\n")
 	}
 	if c.files {
 		out.WriteString(completeFiles + "\n")
@@ -284,7 +286,7 @@ func proposals(ctx context.Context, application *app.App, verb string) []choice 
 	rows, _ := application.Proposals(ctx, "")
 	for _, p := range rows {
 		if verb == "show" || p.Status == ask.Pending {
-			all = append(all, choice{p.Short(), fmt.Sprintf("%s: %s", p.Identity, summary(p))})
+			all = append(all, choice{p.Short(), fmt.Sprintf("%s: %s", p.Identity, board.Summary(p))})
 		}
 	}
 	return all

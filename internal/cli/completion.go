@@ -7,6 +7,8 @@ import (
 	"io"
 
 	"github.com/spf13/pflag"
+
+	"bottle.internal/internal/printable"
 )
 
 // The scripts ask `bottle __complete SHELL WORD...`, so that they know nothing themselves
@@ -37,7 +39,7 @@ func completionCommand() command {
 				}
 				script, known := map[string]string{"bash": bashCompletion, "zsh": zshCompletion, "fish": fishCompletion}[shell]
 				if !known {
-					return &usageError{text: fmt.Sprintf("there is no completion for %q: bash, zsh or fish", oneLine(shell))}
+					return &usageError{text: fmt.Sprintf("there is no completion for %q: bash, zsh or fish", printable.SafeLine(shell))}
 				}
 				_, err = io.WriteString(s.Stdout, script)
 				return err

@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"bottle.internal/internal/app"
-	"bottle.internal/internal/event"
+	"bottle.internal/internal/printable"
 	"bottle.internal/internal/workspace"
 	"bottle.internal/internal/workspace/apply"
 	"bottle.internal/internal/workspace/changes"
@@ -108,7 +108,7 @@ func (s *session) copyOut(ctx context.Context, identity, dir string, options cop
 	if err := c.Apply(ctx, selected); err != nil {
 		return err
 	}
-	text := fmt.Sprintf("%d applied to %s", len(selected), event.SafeText(c.Dir))
+	text := fmt.Sprintf("%d applied to %s", len(selected), printable.SafeText(c.Dir))
 	if left := len(c.Set.Changes) - len(selected); left > 0 {
 		text += fmt.Sprintf(", %d left out", left)
 	}
@@ -155,7 +155,7 @@ func (s *session) askChanges(ctx context.Context, c *app.CopyOut, choice changes
 		return false, err
 	}
 	if len(plain) > 0 {
-		yes, err := s.yes(ctx, fmt.Sprintf("Apply %d changes to %s?", len(plain), event.SafeText(c.Dir)))
+		yes, err := s.yes(ctx, fmt.Sprintf("Apply %d changes to %s?", len(plain), printable.SafeText(c.Dir)))
 		if err != nil {
 			return false, err
 		}

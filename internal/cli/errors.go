@@ -9,8 +9,8 @@ import (
 	"strings"
 	"syscall"
 
-	"bottle.internal/internal/event"
 	"bottle.internal/internal/launch"
+	"bottle.internal/internal/printable"
 )
 
 // usageError is a mistake on the command line: exit code 2.
@@ -74,7 +74,7 @@ func report(stderr io.Writer, err error) int {
 
 // explain prints the problem and what to type about it.
 func explain(stderr io.Writer, err error) {
-	lines := strings.Split(strings.TrimSpace(event.SafeText(err.Error())), "\n")
+	lines := strings.Split(strings.TrimSpace(printable.SafeText(err.Error())), "\n")
 	fmt.Fprintf(stderr, "bottle: error: %s\n", strings.Join(lines, "\nbottle:        "))
 	tell(stderr, hints(err, nil))
 }
@@ -82,7 +82,7 @@ func explain(stderr io.Writer, err error) {
 // tell prints what to type.
 func tell(stderr io.Writer, hints []string) {
 	for _, hint := range hints {
-		fmt.Fprintf(stderr, "bottle: hint:  %s\n", event.SafeText(hint))
+		fmt.Fprintf(stderr, "bottle: hint:  %s\n", printable.SafeText(hint))
 	}
 }
 

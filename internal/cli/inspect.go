@@ -6,7 +6,7 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"bottle.internal/internal/event"
+	"bottle.internal/internal/printable"
 )
 
 func inspectCommand() command {
@@ -28,7 +28,7 @@ func inspectCommand() command {
 				if *format == formatJSON {
 					return writeJSON(s.Stdout, inspection)
 				}
-				fmt.Fprint(s.Stdout, event.SafeText(inspection.Text()))
+				fmt.Fprint(s.Stdout, printable.SafeText(inspection.Text()))
 				return nil
 			}
 		},

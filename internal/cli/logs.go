@@ -16,7 +16,7 @@ import (
 	"golang.org/x/term"
 
 	"bottle.internal/internal/app"
-	"bottle.internal/internal/event"
+	"bottle.internal/internal/printable"
 	"bottle.internal/internal/timeline"
 )
 
@@ -93,7 +93,7 @@ func (s *session) logsRequest(f logFlags, now time.Time) (app.LogsRequest, error
 	for _, name := range f.sources {
 		source := timeline.Source(name)
 		if !slices.Contains(timeline.Sources(), source) {
-			return request, &usageError{text: fmt.Sprintf("there is no source %q: %s", event.SafeText(name), join(timeline.Sources()))}
+			return request, &usageError{text: fmt.Sprintf("there is no source %q: %s", printable.SafeText(name), join(timeline.Sources()))}
 		}
 		request.Sources = append(request.Sources, source)
 	}
@@ -110,7 +110,7 @@ func parseMoment(flag, text string, now time.Time) (time.Time, error) {
 	}
 	at, err := time.Parse(time.RFC3339, text)
 	if err != nil {
-		return at, &usageError{text: fmt.Sprintf("--%s=%s is neither a duration such as 10m nor a time such as 2026-01-02T12:00:00Z", flag, event.SafeText(text))}
+		return at, &usageError{text: fmt.Sprintf("--%s=%s is neither a duration such as 10m nor a time such as 2026-01-02T12:00:00Z", flag, printable.SafeText(text))}
 	}
 	return at, nil
 }
@@ -144,7 +144,7 @@ func (p logPrinter) print(record timeline.Record) error {
 		if err != nil {
 			return fmt.Errorf("writing the answer: %w", err)
 		}
-		return p.line(event.SafeJSON(string(raw)))
+		return p.line(printable.SafeJSON(string(raw)))
 	}
 	// A record of another day says which: without that the order would look wrong.
 	at, layout := record.Time.Local(), "15:04:05.000"

@@ -19,6 +19,7 @@ import (
 	"bottle.internal/internal/detach"
 	"bottle.internal/internal/event"
 	"bottle.internal/internal/launch"
+	"bottle.internal/internal/printable"
 	"bottle.internal/internal/secret"
 	"bottle.internal/internal/state"
 )
@@ -113,7 +114,7 @@ func answered(answers []string) func(context.Context, string) (secret.Value, err
 		mu.Lock()
 		defer mu.Unlock()
 		if len(answers) == 0 {
-			return secret.Value{}, fmt.Errorf("nobody was asked %q", event.SafeText(question))
+			return secret.Value{}, fmt.Errorf("nobody was asked %q", printable.SafeText(question))
 		}
 		answer := secret.New(answers[0])
 		answers = answers[1:]
@@ -158,7 +159,7 @@ func (o *owner) run(ctx context.Context, bottle *launch.Bottle, screen *console.
 		code, err := do(ctx, stdio)
 		exit := console.Exit{Code: code}
 		if err != nil {
-			exit.Problem = event.SafeText(err.Error())
+			exit.Problem = printable.SafeText(err.Error())
 		}
 		screen.End(exit)
 		return code, errors.Join(err, screen.Close())

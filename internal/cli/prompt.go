@@ -5,8 +5,8 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"bottle.internal/internal/event"
 	"bottle.internal/internal/plan"
+	"bottle.internal/internal/printable"
 )
 
 func promptModeFlag(flags *pflag.FlagSet) *string {
@@ -20,5 +20,5 @@ func promptMode(text string) (plan.PromptMode, error) {
 	case string(plan.PromptBatch), string(plan.PromptInteractive):
 		return plan.PromptMode(text), nil
 	}
-	return "", &usageError{text: fmt.Sprintf("--prompt-mode is auto, batch or interactive, not %q", event.SafeText(text))}
+	return "", &usageError{text: fmt.Sprintf("--prompt-mode is auto, batch or interactive, not %q", printable.SafeText(text))}
 }

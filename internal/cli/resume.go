@@ -8,8 +8,8 @@ import (
 	"github.com/spf13/pflag"
 
 	"bottle.internal/internal/app"
-	"bottle.internal/internal/event"
 	"bottle.internal/internal/launch"
+	"bottle.internal/internal/printable"
 )
 
 func resumeCommand() command {
@@ -42,7 +42,7 @@ A machine that cannot go on is made anew with --fresh: its disk is lost.
 					return err
 				}
 				for _, note := range resumption.Notes {
-					fmt.Fprintln(s.Stderr, "resume:", event.SafeText(note))
+					fmt.Fprintln(s.Stderr, "resume:", printable.SafeText(note))
 				}
 				if err := s.preflight(ctx, resumption.Plan, *yes); err != nil {
 					return err

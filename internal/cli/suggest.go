@@ -3,13 +3,13 @@ package cli
 import (
 	"fmt"
 
-	"bottle.internal/internal/event"
 	"bottle.internal/internal/nearest"
+	"bottle.internal/internal/printable"
 )
 
 // noCommand says that there is no such command, and what may have been meant.
 func noCommand(word string) error {
-	problem := &usageError{text: fmt.Sprintf("there is no command %q", event.SafeText(word)), hints: []string{"bottle help"}}
+	problem := &usageError{text: fmt.Sprintf("there is no command %q", printable.SafeText(word)), hints: []string{"bottle help"}}
 	best := otherWord(word)
 	if best == "" {
 		var names []string

@@ -10,9 +10,10 @@ import (
 	"github.com/spf13/pflag"
 
 	"bottle.internal/internal/app"
-	"bottle.internal/internal/event"
+	"bottle.internal/internal/ask"
+	"bottle.internal/internal/cli/board"
+	"bottle.internal/internal/printable"
 	"bottle.internal/internal/proposal"
-	"bottle.internal/internal/proposal/ask"
 )
 
 // superviseFlags are the flags of all its verbs.
@@ -73,7 +74,7 @@ func (s *session) supervise(ctx context.Context, flags *pflag.FlagSet, f supervi
 	verb := s.args[0]
 	takes, known := superviseVerbs()[verb]
 	if !known {
-		return &usageError{text: fmt.Sprintf("there is no supervise %q: %s", event.SafeText(verb), which)}
+		return &usageError{text: fmt.Sprintf("there is no supervise %q: %s", printable.SafeText(verb), which)}
 	}
 	var mistake error
 	flags.Visit(func(flag *pflag.Flag) {
@@ -126,7 +127,7 @@ func (s *session) superviseList(ctx context.Context, f superviseFlags) error {
 		fmt.Fprintln(s.Stderr, text)
 		return errors.Join(problems...)
 	}
-	return errors.Join(append(problems, writeTable(s.Stdout, rows))...)
+	return errors.Join(append(problems, board.Table(s.Stdout, rows))...)
 }
 
 func (s *session) superviseShow(ctx context.Context, f superviseFlags) error {
@@ -141,8 +142,28 @@ func (s *session) superviseShow(ctx context.Context, f superviseFlags) error {
 	if *f.format == formatJSON {
 		return writeSafeJSON(s.Stdout, p)
 	}
-	fmt.Fprintln(s.Stdout, strings.Join(details(p), "\n"))
+	fmt.Fprintln(s.Stdout, strings.Join(board.Details(p), "\n"))
 	return nil
+}
+
+// superviseWatch follows the queues until it is interrupted, which is how it ends.
+func (s *session) superviseWatch(ctx context.Context, f superviseFlags) error {
+	identity, err := s.bottleOrAll()
+	if err != nil {
+		return err
+	}
+	if identity != "" {
+		if _, problems := s.app.Proposals(ctx, identity); len(problems) > 0 {
+			return errors.Join(problems...)
+		}
+	}
+	watch := board.Watch{App: s.app, Identity: identity, Out: s.Stdout}
+	if *f.format == formatText && s.interactive() {
+		return watch.Screen(ctx, s.Stdin)
+	}
+	return watch.Lines(ctx, *f.format == formatJSON, func(problem string) {
+		fmt.Fprintln(s.Stderr, "bottle: warning:", printable.SafeText(problem))
+	})
 }
 
 func (s *session) superviseDecide(ctx context.Context, verb string, f superviseFlags) error {
@@ -161,29 +182,10 @@ func (s *session) superviseDecide(ctx context.Context, verb string, f superviseF
 	if *f.format == formatJSON {
 		err = writeSafeJSON(s.Stdout, p)
 	} else {
-		fmt.Fprintln(s.Stdout, result(p))
+		fmt.Fprintln(s.Stdout, board.Result(p))
 	}
 	if err == nil && p.Outcome != nil && p.Outcome.Status == ask.Failed {
 		err = errors.New(p.Outcome.Problem)
 	}
 	return err
-}
-
-// result is one line on what a decision led to.
-func result(p app.Proposal) string {
-	line := p.Short() + " " + oneLine(what(p.Proposal)) + ": "
-	switch {
-	case p.Outcome != nil && p.Outcome.Status == ask.Approved:
-		line += "approved, and in force"
-		if p.Outcome.Problem != "" {
-			line += "; but " + oneLine(p.Outcome.Problem)
-		}
-	case p.Outcome != nil:
-		line += string(p.Outcome.Status)
-	case p.Live:
-		line += "recorded; the bottle has not taken it up yet"
-	default:
-		line += "recorded; the bottle does not run, it counts when it is resumed"
-	}
-	return line
 }

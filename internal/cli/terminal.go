@@ -13,8 +13,8 @@ import (
 
 	"golang.org/x/term"
 
-	"bottle.internal/internal/event"
 	"bottle.internal/internal/launch"
+	"bottle.internal/internal/printable"
 	"bottle.internal/internal/secret"
 )
 
@@ -27,7 +27,7 @@ func (s *session) interactive() bool {
 // askSecret asks a question on the terminal; the answer is not shown.
 func (s *session) askSecret(ctx context.Context, question string) (secret.Value, error) {
 	if !s.interactive() {
-		return secret.Value{}, fmt.Errorf("there is no terminal to ask for %q on", event.SafeText(question))
+		return secret.Value{}, fmt.Errorf("there is no terminal to ask for %q on", printable.SafeText(question))
 	}
 	fd := int(s.Stdin.Fd())
 	saved, err := term.GetState(fd)
@@ -39,7 +39,7 @@ func (s *session) askSecret(ctx context.Context, question string) (secret.Value,
 		return secret.Value{}, fmt.Errorf("asking a question: %w", err)
 	}
 	defer func() { _ = term.Restore(fd, saved) }()
-	fmt.Fprintf(s.Stderr, "%s: ", event.SafeText(question))
+	fmt.Fprintf(s.Stderr, "%s: ", printable.SafeText(question))
 	answer, err := untilDone(ctx, func() (string, error) { return bufio.NewReader(s.Stdin).ReadString('\n') })
 	fmt.Fprintln(s.Stderr)
 	if err != nil && (answer == "" || !errors.Is(err, io.EOF)) {

@@ -9,8 +9,9 @@ import (
 
 	"bottle.internal/internal/app"
 	"bottle.internal/internal/boundary"
+	"bottle.internal/internal/bytesize"
 	"bottle.internal/internal/digest"
-	"bottle.internal/internal/event"
+	"bottle.internal/internal/printable"
 )
 
 func verifyCommand() command {
@@ -69,10 +70,10 @@ func (s *session) leaks(ctx context.Context, identity string, format format) err
 	} else {
 		fmt.Fprintf(s.Stdout, "%d credentials of %s were looked for\n", leaks.Secrets, identity)
 		for _, skipped := range leaks.Skipped {
-			fmt.Fprintf(s.Stdout, "  not looked for: %s\n", event.SafeText(skipped))
+			fmt.Fprintf(s.Stdout, "  not looked for: %s\n", printable.SafeText(skipped))
 		}
 		for _, result := range leaks.Results {
-			fmt.Fprintf(s.Stdout, "  %s: %s in %s\n", event.SafeText(result.Place), result.Verdict(), event.Bytes(result.Bytes))
+			fmt.Fprintf(s.Stdout, "  %s: %s in %s\n", printable.SafeText(result.Place), result.Verdict(), bytesize.Of(result.Bytes))
 		}
 	}
 	for _, result := range leaks.Results {
@@ -89,5 +90,5 @@ func toolLine(receipt app.Receipt) string {
 	if len(receipt.ChangedTools) > 0 {
 		line += "; not what it was started with: " + strings.Join(receipt.ChangedTools, ", ")
 	}
-	return event.SafeText(line) + "\n"
+	return printable.SafeText(line) + "\n"
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"bottle.internal/internal/app"
-	"bottle.internal/internal/event"
+	"bottle.internal/internal/printable"
 	"bottle.internal/internal/why"
 )
 
@@ -85,9 +85,9 @@ func (s *session) checkQuestion(headers []string) error {
 	case len(s.args) != 2:
 		return &usageError{text: usage}
 	case !why.IsURL(s.args[1]):
-		return &usageError{text: fmt.Sprintf("%q is no URL: write it whole, such as https://api.example.com/v1", event.SafeText(s.args[1]))}
+		return &usageError{text: fmt.Sprintf("%q is no URL: write it whole, such as https://api.example.com/v1", printable.SafeText(s.args[1]))}
 	case s.args[0] == "" || strings.ContainsAny(s.args[0], " \t\r\n:/"):
-		return &usageError{text: fmt.Sprintf("%q is no method, such as GET", event.SafeText(s.args[0]))}
+		return &usageError{text: fmt.Sprintf("%q is no method, such as GET", printable.SafeText(s.args[0]))}
 	}
 	return nil
 }

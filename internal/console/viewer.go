@@ -87,7 +87,7 @@ func (v *viewer) greet(buffer []byte) error {
 // refuse says why there is no session for this viewer.
 func (v *viewer) refuse(err error) {
 	_ = v.conn.SetWriteDeadline(time.Now().Add(time.Second))
-	_ = writeFrames(v.conn, kindError, []byte(printable.Text(err.Error(), 512)))
+	_ = writeFrames(v.conn, kindError, []byte(printable.ASCII(err.Error(), 512)))
 }
 
 // read takes what the viewer sends until it leaves.

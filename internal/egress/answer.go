@@ -9,7 +9,7 @@ import (
 	"strings"
 	"sync"
 
-	"bottle.internal/internal/egress/needle"
+	"bottle.internal/internal/needle"
 )
 
 const copyBuffer = 64 << 10

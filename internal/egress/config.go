@@ -141,7 +141,7 @@ func why(err error) string {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return "it ends too early"
 	}
-	return printable.Text(err.Error(), 120)
+	return printable.ASCII(err.Error(), 120)
 }
 
 func marshal(config Config) ([]byte, error) {

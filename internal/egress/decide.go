@@ -8,10 +8,10 @@ import (
 	"strconv"
 	"strings"
 
-	"bottle.internal/internal/firewall/hostname"
-	"bottle.internal/internal/firewall/urlpath"
-	"bottle.internal/internal/firewall/urlquery"
 	"bottle.internal/internal/printable"
+	"bottle.internal/internal/urlpart/hostname"
+	"bottle.internal/internal/urlpart/urlpath"
+	"bottle.internal/internal/urlpart/urlquery"
 )
 
 // Rule names the rule that decided, for logs and tests.
@@ -65,7 +65,7 @@ type Refusal struct {
 func (r *Refusal) Error() string { return r.Reason }
 
 func refuse(rule Rule, format string, args ...any) *Refusal {
-	return &Refusal{rule, printable.Text(fmt.Sprintf(format, args...), 300)}
+	return &Refusal{rule, printable.ASCII(fmt.Sprintf(format, args...), 300)}
 }
 
 // body is what the agent reads: plain text, printable ASCII.
@@ -121,7 +121,7 @@ func Decide(route Route, head Head) *Refusal {
 	if err := urlpath.Check(path); err != nil {
 		return refuse(RulePath, "%s: %v", route, err)
 	}
-	if !printable.Is(query) || strings.ContainsAny(query, ` "<>`) {
+	if !printable.IsASCII(query) || strings.ContainsAny(query, ` "<>`) {
 		return refuse(RulePath, "%s: the query holds a character that has to be escaped", route)
 	}
 	limit := maxURL
@@ -149,7 +149,7 @@ func decideRules(route Route, head Head, path, query string) *Refusal {
 	case !slices.Contains(route.Methods, head.Method):
 		return refuse(RuleMethod, "%s: %s is not among the methods of this route: %s", route, head.Method, strings.Join(route.Methods, " "))
 	case hasCredential:
-		return refuse(RuleQuery, "%s: the query carries %q, which is a credential", route, printable.Text(name, 40))
+		return refuse(RuleQuery, "%s: the query carries %q, which is a credential", route, printable.ASCII(name, 40))
 	case hasOverride(query):
 		return refuse(RuleQuery, "%s: the query names another method", route)
 	case route.Auth != nil && !route.AllowMint && mints(route.Host, head.Method, plain):
@@ -171,7 +171,7 @@ func checkAuthority(route Route, authority string) *Refusal {
 	}
 	host, err := hostname.Canonical(name)
 	if err != nil || host != route.Host || digits != strconv.Itoa(int(route.Port)) {
-		return refuse(RuleHost, "%s: the request names %q instead", route, printable.Text(authority, 80))
+		return refuse(RuleHost, "%s: the request names %q instead", route, printable.ASCII(authority, 80))
 	}
 	return nil
 }

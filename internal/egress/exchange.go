@@ -9,8 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"bottle.internal/internal/firewall/hostname"
 	"bottle.internal/internal/printable"
+	"bottle.internal/internal/urlpart/hostname"
 )
 
 // exchange is one request on its way.
@@ -140,9 +140,9 @@ func (s *Server) answerRefusal(w http.ResponseWriter, r *http.Request, e *exchan
 }
 
 func (s *Server) lineOf(e *exchange, event string) line {
-	l := line{Event: event, ID: e.id, Method: printable.Text(e.head.Method, 16), Host: e.target.host, Port: e.target.port}
+	l := line{Event: event, ID: e.id, Method: printable.ASCII(e.head.Method, 16), Host: e.target.host, Port: e.target.port}
 	path, _, _ := strings.Cut(e.head.Target, "?")
-	l.Path = printable.Text(path, 256)
+	l.Path = printable.ASCII(path, 256)
 	if e.hidden || !strings.HasPrefix(path, "/") {
 		l.Path = "[redacted]"
 	}

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"bottle.internal/internal/control"
 	"bottle.internal/internal/printable"
 )
 
@@ -42,25 +43,12 @@ func RunWith(ctx context.Context, channel Channel, out io.Writer, health string,
 	healthy := s.serveHealth(listener)
 	defer healthy()
 	s.logReady(listener.Addr().String())
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case inputs, ok := <-channel.Inputs():
-			if !ok {
-				if ctx.Err() != nil {
-					return nil
-				}
-				return errNoChannel
-			}
-			s.reload(s.Apply(inputs))
-		}
-	}
+	return control.Follow(ctx, channel.Inputs(), func(inputs control.Inputs) { s.reload(s.Apply(inputs)) })
 }
 
 func (s *Server) reload(err error) {
 	if err != nil {
-		s.journal.Write(line{Event: eventReload, Problem: printable.Text(err.Error(), 400)})
+		s.journal.Write(line{Event: eventReload, Problem: printable.ASCII(err.Error(), 400)})
 		return
 	}
 	snap := s.snapshot.Load()

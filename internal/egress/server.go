@@ -2,7 +2,6 @@ package egress
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -292,5 +291,3 @@ func (s *Server) health() string {
 	snap := s.snapshot.Load()
 	return fmt.Sprintf(`{"status":"ok","routes":%d,"missing_tokens":%d}`+"\n", len(snap.routes), len(snap.missing))
 }
-
-var errNoChannel = errors.New("the channel to init ended")

@@ -11,8 +11,8 @@ import (
 
 	"bottle.internal/internal/ca"
 	"bottle.internal/internal/control"
-	"bottle.internal/internal/firewall/hostname"
 	"bottle.internal/internal/printable"
+	"bottle.internal/internal/urlpart/hostname"
 )
 
 // target is what a connection is for: the name of its handshake, and the port that it
@@ -132,7 +132,7 @@ func (s *Server) greet(hello *tls.ClientHelloInfo, port uint16) (*snapshot, targ
 	host, err := hostname.Canonical(hello.ServerName)
 	to := target{host, port}
 	if err != nil || snap.routes[to] == nil {
-		name := printable.Text(hello.ServerName, 80)
+		name := printable.ASCII(hello.ServerName, 80)
 		return nil, target{name, port}, refuse(RuleSNI, "%s:%d has no route", name, port)
 	}
 	return snap, to, nil

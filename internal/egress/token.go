@@ -8,7 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"bottle.internal/internal/egress/needle"
+	"bottle.internal/internal/needle"
 	"bottle.internal/internal/printable"
 	"bottle.internal/internal/secret"
 )
@@ -44,7 +44,7 @@ func checkToken(token secret.Value) error {
 		return fmt.Errorf("it has less than %d bytes", needle.MinLength)
 	case len(text) > maxToken:
 		return fmt.Errorf("it has more than %d bytes", maxToken)
-	case !printable.Is(text) || text[0] == ' ' || text[len(text)-1] == ' ':
+	case !printable.IsASCII(text) || text[0] == ' ' || text[len(text)-1] == ' ':
 		return errors.New("it holds a line break, a space at an end, or bytes outside ASCII")
 	}
 	return nil
@@ -106,7 +106,7 @@ func (s *Server) refresh(e *exchange, used *credential) bool {
 	problem := s.ask(e, used)
 	l := line{Event: eventRefresh, Host: rt.Host, Port: rt.Port, Route: &rt.index}
 	if problem != nil {
-		l.Problem = printable.Text(problem.Error(), 200)
+		l.Problem = printable.ASCII(problem.Error(), 200)
 	}
 	s.journal.Write(l)
 	return problem == nil

@@ -12,11 +12,11 @@ import (
 	"strconv"
 	"strings"
 
-	"bottle.internal/internal/egress/needle"
-	"bottle.internal/internal/firewall/hostname"
-	"bottle.internal/internal/firewall/urlpath"
+	"bottle.internal/internal/needle"
 	"bottle.internal/internal/netguard"
 	"bottle.internal/internal/printable"
+	"bottle.internal/internal/urlpart/hostname"
+	"bottle.internal/internal/urlpart/urlpath"
 )
 
 // HealthPort is egress's own on 127.0.0.2.
@@ -70,7 +70,7 @@ func (c Config) validate() error {
 }
 
 func isMarker(text string) bool {
-	return len(text) >= needle.MinLength && len(text) <= 256 && printable.Is(text)
+	return len(text) >= needle.MinLength && len(text) <= 256 && printable.IsASCII(text)
 }
 
 func (r Route) validate() error {

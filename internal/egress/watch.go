@@ -6,7 +6,7 @@ import (
 	"net/url"
 
 	"bottle.internal/internal/canary"
-	"bottle.internal/internal/egress/needle"
+	"bottle.internal/internal/needle"
 )
 
 // watch looks for what the agent must not send: canaries anywhere, and the placeholder

@@ -11,7 +11,7 @@ import (
 	"regexp"
 	"strings"
 
-	"bottle.internal/internal/egress/needle"
+	"bottle.internal/internal/needle"
 )
 
 var protocolPattern = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)

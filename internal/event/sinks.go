@@ -8,8 +8,9 @@ import (
 	"strings"
 	"sync"
 	"time"
-	"unicode/utf16"
-	"unicode/utf8"
+
+	"bottle.internal/internal/bytesize"
+	"bottle.internal/internal/printable"
 )
 
 // plainEvery is how often a long step says in a plain log that it still lives.
@@ -93,11 +94,11 @@ func (p *Plain) Send(_ context.Context, e Event) {
 // line is what a person reads about an event once it is on record.
 func line(e Event, took time.Duration) string {
 	// Continuation lines are indented, so that text cannot pose as another event.
-	text := strings.ReplaceAll(SafeText(e.Text), "\n", "\n  ")
-	prefix := oneLine(e.Step) + ": "
+	text := strings.ReplaceAll(printable.SafeText(e.Text), "\n", "\n  ")
+	prefix := printable.SafeLine(e.Step) + ": "
 	switch e.Kind {
 	case Progress:
-		return prefix + strings.TrimSpace(oneLine(e.Text)+" "+amount(e))
+		return prefix + strings.TrimSpace(printable.SafeLine(e.Text)+" "+amount(e))
 	case Done:
 		words := "done"
 		if text != "" {
@@ -116,35 +117,16 @@ func line(e Event, took time.Duration) string {
 	return prefix + text
 }
 
-// oneLine is safe text without line breaks and tabs.
-func oneLine(text string) string {
-	return strings.NewReplacer("\n", " ", "\t", " ").Replace(SafeText(text))
-}
-
 // amount renders "12.3 MB of 45.0 MB, 27%".
 func amount(e Event) string {
 	switch {
 	case e.Total > 0:
 		percent := min(100, max(0, e.Done)*100/e.Total)
-		return fmt.Sprintf("%s of %s, %d%%", Bytes(e.Done), Bytes(e.Total), percent)
+		return fmt.Sprintf("%s of %s, %d%%", bytesize.Of(e.Done), bytesize.Of(e.Total), percent)
 	case e.Done > 0:
-		return Bytes(e.Done)
+		return bytesize.Of(e.Done)
 	}
 	return ""
-}
-
-// Bytes renders a number of bytes for people, in decimal units.
-func Bytes(n int64) string {
-	if n < 1000 {
-		return fmt.Sprintf("%d B", n)
-	}
-	value := float64(n)
-	for _, unit := range []string{"kB", "MB", "GB"} {
-		if value /= 1000; value < 999.95 {
-			return fmt.Sprintf("%.1f %s", value, unit)
-		}
-	}
-	return fmt.Sprintf("%.1f TB", value/1000)
 }
 
 // JSON writes each event as one line of JSON. Make one with [NewJSON].
@@ -173,27 +155,5 @@ func (j *JSON) Send(_ context.Context, e Event) {
 	if err != nil { // cannot happen: strings, integers and a time of now
 		return
 	}
-	_, _ = io.WriteString(j.w, SafeJSON(string(raw))+"\n")
-}
-
-// SafeJSON writes what a terminal could obey as \u escapes, which a JSON reader turns
-// back: nothing is lost. raw is an encoder's output, so bad bytes are gone already and a
-// newline or tab is between values.
-func SafeJSON(raw string) string {
-	if !strings.ContainsFunc(raw, unsafeRune) {
-		return raw
-	}
-	var out strings.Builder
-	for _, r := range raw {
-		switch {
-		case r == utf8.RuneError || !unsafeRune(r):
-			out.WriteRune(r)
-		case r > 0xffff:
-			high, low := utf16.EncodeRune(r)
-			fmt.Fprintf(&out, `\u%04x\u%04x`, high, low)
-		default:
-			fmt.Fprintf(&out, `\u%04x`, r)
-		}
-	}
-	return out.String()
+	_, _ = io.WriteString(j.w, printable.SafeJSON(string(raw))+"\n")
 }

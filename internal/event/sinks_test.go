@@ -204,18 +204,6 @@ func TestJSON(t *testing.T) {
 	}
 }
 
-func TestBytes(t *testing.T) {
-	t.Parallel()
-	for n, want := range map[int64]string{
-		0: "0 B", 999: "999 B", 1000: "1.0 kB", 999_949: "999.9 kB", 999_950: "1.0 MB",
-		591_000_000: "591.0 MB", 1_500_000_000: "1.5 GB", 2_000_000_000_000: "2.0 TB",
-	} {
-		if got := event.Bytes(n); got != want {
-			t.Errorf("Bytes(%d) = %q, want %q", n, got, want)
-		}
-	}
-}
-
 // Sinks are used by parallel steps: the race detector judges this one.
 func TestSinksAreSafeForConcurrentUse(t *testing.T) {
 	t.Parallel()

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 	"unicode/utf8"
+
+	"bottle.internal/internal/printable"
 )
 
 const (
@@ -116,7 +118,7 @@ func (t *TTY) draw(stays string) {
 		if text == "" {
 			text = step.title
 		}
-		live := strings.TrimSpace(oneLine(step.Step) + ": " + oneLine(text))
+		live := strings.TrimSpace(printable.SafeLine(step.Step) + ": " + printable.SafeLine(text))
 		how := amount(step.Event)
 		if took := now.Sub(step.since); how == "" && took >= time.Second {
 			how = fmt.Sprintf("%d s", took/time.Second)

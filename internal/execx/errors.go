@@ -3,7 +3,6 @@ package execx
 import (
 	"fmt"
 	"strings"
-	"sync"
 	"syscall"
 
 	"bottle.internal/internal/secret"
@@ -37,28 +36,6 @@ func (e *ExitError) Error() string {
 }
 
 func (e *ExitError) Unwrap() error { return e.err }
-
-// tail keeps the last tailSize bytes written to it.
-type tail struct {
-	mu    sync.Mutex
-	bytes []byte
-}
-
-func (t *tail) Write(p []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.bytes = append(t.bytes, p...)
-	if over := len(t.bytes) - tailSize; over > 0 {
-		t.bytes = append(t.bytes[:0], t.bytes[over:]...)
-	}
-	return len(p), nil
-}
-
-func (t *tail) String() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return string(t.bytes)
-}
 
 func redact(text string, secrets []secret.Value) string {
 	for _, s := range secrets {

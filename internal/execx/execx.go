@@ -19,6 +19,7 @@ import (
 	"syscall"
 	"time"
 
+	"bottle.internal/internal/excerpt"
 	"bottle.internal/internal/secret"
 )
 
@@ -94,7 +95,7 @@ type Process struct {
 	ctx    context.Context //nolint:containedctx // the context that Wait explains a failure with
 	cmd    *exec.Cmd
 	name   string
-	tail   *tail
+	tail   *excerpt.Tail
 	redact []secret.Value
 	kill   *time.Timer // set by a cancelled context; read after Wait
 }
@@ -104,7 +105,7 @@ func Start(ctx context.Context, cmd Cmd) (*Process, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("starting %s: %w", filepath.Base(cmd.Path), context.Cause(ctx))
 	}
-	process := &Process{ctx: ctx, name: filepath.Base(cmd.Path), tail: &tail{}, redact: cmd.Redact}
+	process := &Process{ctx: ctx, name: filepath.Base(cmd.Path), tail: &excerpt.Tail{Limit: tailSize}, redact: cmd.Redact}
 	c := exec.CommandContext(ctx, cmd.Path, cmd.Args...)
 	c.Env = cmd.Env
 	if c.Env == nil {

@@ -12,10 +12,10 @@ import (
 
 	"bottle.internal/internal/boundedlisten"
 	"bottle.internal/internal/firewall/clienthello"
-	"bottle.internal/internal/firewall/hostname"
 	"bottle.internal/internal/firewall/leak"
 	"bottle.internal/internal/netguard"
 	"bottle.internal/internal/printable"
+	"bottle.internal/internal/urlpart/hostname"
 )
 
 const established = "HTTP/1.1 200 Connection established\r\n\r\n"
@@ -134,7 +134,7 @@ func checkHello(allowed Decision, hello clienthello.Hello) (Decision, bool) {
 	case hello.ServerName == "":
 		return allowed.refuse(RuleSNI, "%s: the client hello names no host (SNI)", route), false
 	case err != nil || named != route.Host:
-		return allowed.refuse(RuleSNI, `%s: the client hello names "%s" instead`, route, printable.Text(hello.ServerName, 80)), false
+		return allowed.refuse(RuleSNI, `%s: the client hello names "%s" instead`, route, printable.ASCII(hello.ServerName, 80)), false
 	}
 	return allowed, true
 }

@@ -6,9 +6,9 @@ import (
 	"net/http"
 	"strings"
 
-	"bottle.internal/internal/firewall/hostname"
-	"bottle.internal/internal/firewall/urlpath"
 	"bottle.internal/internal/printable"
+	"bottle.internal/internal/urlpart/hostname"
+	"bottle.internal/internal/urlpart/urlpath"
 )
 
 // Rule names the rule that decided, for logs and tests.
@@ -115,7 +115,7 @@ func decideOwn(method, target string) Decision {
 func decidePlain(decision Decision, method string) Decision {
 	target := decision.Target
 	if method != http.MethodGet && method != http.MethodHead {
-		return decision.refuse(RuleMethod, "%s is not allowed on a plain http route: only GET and HEAD are", printable.Text(method, 16))
+		return decision.refuse(RuleMethod, "%s is not allowed on a plain http route: only GET and HEAD are", printable.ASCII(method, 16))
 	}
 	if err := urlpath.Check(target.Path); err != nil {
 		return decision.refuse(RulePath, "%s: %v", decision.Route, err)
@@ -183,7 +183,7 @@ func (d Decision) refuse(rule Rule, format string, args ...any) Decision {
 }
 
 func misspelt(target string, err error) Decision {
-	shown := printable.Text(withoutSecrets(target), 80)
+	shown := printable.ASCII(withoutSecrets(target), 80)
 	d := Decision{Target: Target{Host: shown}}
 	if errors.Is(err, errHTTPS) {
 		return d.refuse(RuleScheme, "%v", err)

@@ -129,7 +129,7 @@ func (s *Server) health(w http.ResponseWriter, r *http.Request) {
 func (s *Server) lineOf(e *exchange, event string, d Decision) line {
 	return line{
 		Event: event, ID: e.id, Method: methodOf(e, d), Host: d.Target.Host, Port: d.Target.Port,
-		Path: printable.Text(d.Target.Path, 256), Rule: d.Rule, Reason: d.Reason,
+		Path: printable.ASCII(d.Target.Path, 256), Rule: d.Rule, Reason: d.Reason,
 	}
 }
 
@@ -138,7 +138,7 @@ func methodOf(e *exchange, d Decision) string {
 	if (d.Rule == RuleSecret || d.Rule == RuleCanary) && !slices.Contains([]string{http.MethodConnect, http.MethodGet, http.MethodHead}, e.method) {
 		return ""
 	}
-	return printable.Text(e.method, 16)
+	return printable.ASCII(e.method, 16)
 }
 
 func (s *Server) logDeny(e *exchange, d Decision) {

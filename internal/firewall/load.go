@@ -136,5 +136,5 @@ func read(inputs control.Inputs, name string) ([]byte, error) {
 // oneLine flattens a decoder's message, which may quote the file.
 func oneLine(err error) string {
 	text, _, _ := strings.Cut(yaml.FormatError(err, false, false), "\n")
-	return printable.Text(text, 200)
+	return printable.ASCII(text, 200)
 }

@@ -9,10 +9,10 @@ import (
 	"strconv"
 
 	"bottle.internal/internal/canary"
-	"bottle.internal/internal/firewall/hostname"
 	"bottle.internal/internal/names"
 	"bottle.internal/internal/netguard"
 	"bottle.internal/internal/printable"
+	"bottle.internal/internal/urlpart/hostname"
 )
 
 // Scheme is how a route is spoken to: through a TLS tunnel or in clear.
@@ -116,7 +116,7 @@ func (p Policy) validateCanaries() error {
 		return fmt.Errorf("checking canaries: %d of them, at most %d are allowed", len(p.Canaries), maxCanaries)
 	}
 	for i, text := range p.Canaries {
-		if len(text) < canary.MinLength || len(text) > 256 || !printable.Is(text) {
+		if len(text) < canary.MinLength || len(text) > 256 || !printable.IsASCII(text) {
 			return fmt.Errorf("checking canary %d: it has to be %d to 256 bytes of printable ASCII", i+1, canary.MinLength)
 		}
 	}

@@ -39,9 +39,6 @@ func Run(ctx context.Context, channel Channel, log io.Writer) error {
 	return Daemon{}.Run(ctx, channel, log)
 }
 
-// errOrphaned ends a firewall whose routes nobody could take away any more.
-var errOrphaned = errors.New("the channel to init ended")
-
 // Run serves until ctx ends and returns nil then. First inputs that are not understood,
 // a busy port and the end of the channel are errors. Later inputs replace the policy at
 // once; ones that are not understood leave the old policy in force and are logged.
@@ -99,23 +96,15 @@ func CheckListen(listen string) error {
 // Follow takes new inputs, as load reads them, until ctx ends, which is no error, or the
 // channel does.
 func (s *Server) Follow(ctx context.Context, inputs <-chan control.Inputs, load func(control.Inputs) (Policy, error)) error {
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case next, ok := <-inputs:
-			if !ok {
-				return errOrphaned
-			}
-			policy, err := load(next)
-			if err == nil {
-				err = s.Reload(policy)
-			}
-			if err != nil {
-				s.journal.Write(line{Event: eventReload, Problem: printable.Text(err.Error(), 400)})
-				continue
-			}
-			s.journal.Write(line{Event: eventReload, Routes: s.routes()})
+	return control.Follow(ctx, inputs, func(next control.Inputs) {
+		policy, err := load(next)
+		if err == nil {
+			err = s.Reload(policy)
 		}
-	}
+		if err != nil {
+			s.journal.Write(line{Event: eventReload, Problem: printable.ASCII(err.Error(), 400)})
+			return
+		}
+		s.journal.Write(line{Event: eventReload, Routes: s.routes()})
+	})
 }

@@ -5,7 +5,7 @@ import (
 	"strconv"
 	"strings"
 
-	"bottle.internal/internal/firewall/hostname"
+	"bottle.internal/internal/urlpart/hostname"
 )
 
 // Target is where a request wants to go, as the request line says it.

@@ -134,7 +134,7 @@ func (s *Server) Record(e EngineEvent) {
 		}
 	}
 	s.journal.Write(line{
-		Event: eventEngine, Kind: printable.Text(e.Kind, 40), Method: printable.Text(e.Method, 16), Host: host,
-		Scanner: printable.Text(e.Scanner, 40), Reason: printable.Text(e.Reason, 200), held: e.Denied,
+		Event: eventEngine, Kind: printable.ASCII(e.Kind, 40), Method: printable.ASCII(e.Method, 16), Host: host,
+		Scanner: printable.ASCII(e.Scanner, 40), Reason: printable.ASCII(e.Reason, 200), held: e.Denied,
 	})
 }

@@ -7,11 +7,10 @@ import (
 	"fmt"
 	"io"
 	"regexp"
-	"slices"
 	"strings"
-	"sync"
 	"time"
 
+	"bottle.internal/internal/excerpt"
 	"bottle.internal/internal/execx"
 )
 
@@ -66,12 +65,12 @@ func Run(ctx context.Context, config Config) error {
 }
 
 func (c Config) run(ctx context.Context, target Target) result {
-	var out tail
+	out := excerpt.Tail{Limit: maxTail}
 	err := execx.Run(ctx, execx.Cmd{
 		Path: c.Go, Dir: c.Dir, Env: c.Environ, Stdout: &out, Stderr: &out,
 		Args: []string{"test", "-run=^$", "-fuzz=^" + target.Name + "$", "-fuzztime=" + c.Time.String(), "./" + target.Package},
 	})
-	r := result{out: string(out.text), err: err, execs: "no"}
+	r := result{out: out.String(), err: err, execs: "no"}
 	if all := execsPattern.FindAllStringSubmatch(r.out, -1); len(all) > 0 {
 		r.execs = all[len(all)-1][1]
 	}
@@ -132,19 +131,3 @@ const (
 	maxLines = 40
 	maxTail  = 64 << 10
 )
-
-// tail keeps the end of what is written, by two streams.
-type tail struct {
-	mu   sync.Mutex
-	text []byte
-}
-
-func (t *tail) Write(p []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.text = append(t.text, p...)
-	if over := len(t.text) - maxTail; over > 0 {
-		t.text = slices.Delete(t.text, 0, over)
-	}
-	return len(p), nil
-}

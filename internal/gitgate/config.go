@@ -15,10 +15,10 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
-	"bottle.internal/internal/firewall/hostname"
 	"bottle.internal/internal/names"
 	"bottle.internal/internal/netguard"
 	"bottle.internal/internal/printable"
+	"bottle.internal/internal/urlpart/hostname"
 )
 
 // ConfigFile is the name of the input that holds the configuration.
@@ -102,7 +102,7 @@ func Parse(data []byte) (Config, error) {
 	decoder := json.NewDecoder(bytes.NewReader(data))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&c); err != nil {
-		return Config{}, fmt.Errorf("reading %s: %s", ConfigFile, printable.Text(err.Error(), 200))
+		return Config{}, fmt.Errorf("reading %s: %s", ConfigFile, printable.ASCII(err.Error(), 200))
 	}
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
 		return Config{}, fmt.Errorf("reading %s: something follows the value", ConfigFile)

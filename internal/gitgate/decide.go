@@ -27,7 +27,7 @@ func (r Remote) check(cmd command) *refusal {
 	case cmd.New == zeroOID:
 		return refuse(ruleDelete, "deleting is not allowed")
 	case !r.allows(cmd.Ref):
-		return refuse(ruleBranch, "only branches %s may be pushed", printable.Text(strings.Join(r.Branches, ", "), 200))
+		return refuse(ruleBranch, "only branches %s may be pushed", printable.ASCII(strings.Join(r.Branches, ", "), 200))
 	}
 	return nil
 }

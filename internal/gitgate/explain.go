@@ -40,11 +40,11 @@ func explain(remote *remoteState, err error) error {
 	case strings.Contains(said, "git-dial: "):
 		_, why, _ := strings.Cut(said, "git-dial: ")
 		why, _, _ = strings.Cut(why, "\n")
-		text = name + " cannot be reached: " + printable.Text(why, 200)
+		text = name + " cannot be reached: " + printable.ASCII(why, 200)
 	case said != "":
-		text = name + " failed: " + printable.Text(lastLine(said), 200)
+		text = name + " failed: " + printable.ASCII(lastLine(said), 200)
 	default:
-		text = "the gate failed: " + printable.Text(err.Error(), 200)
+		text = "the gate failed: " + printable.ASCII(err.Error(), 200)
 	}
 	return &upstreamError{text, err}
 }

@@ -14,7 +14,7 @@ const fetchTimeout = time.Hour
 // advertiseFetch refreshes first and fails closed: the agent never gets what may be old.
 func (g *Gate) advertiseFetch(w http.ResponseWriter, r *http.Request, remote *remoteState) {
 	if err := g.refresh(r.Context(), remote, reuse); err != nil {
-		g.journal.Write(line{Event: eventFetch, Remote: remote.spec.Name, Problem: printable.Text(err.Error(), 400)})
+		g.journal.Write(line{Event: eventFetch, Remote: remote.spec.Name, Problem: printable.ASCII(err.Error(), 400)})
 		gitError(w, "upload-pack", err.Error())
 		return
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"bottle.internal/internal/excerpt"
 	"bottle.internal/internal/execx"
 	"bottle.internal/internal/printable"
 )
@@ -48,14 +49,14 @@ func (p *push) approve(ctx context.Context, files []string) error {
 	defer cancel()
 	shown := make([]string, 0, len(files))
 	for _, file := range files {
-		shown = append(shown, printable.Text(file, 300))
+		shown = append(shown, printable.ASCII(file, 300))
 	}
 	var answer approvalAnswer
 	question := approvalQuestion{p.remote.spec.Name, p.refs(), len(p.found.commits), shown, reasons}
 	err := p.gate.options.Channel.Ask(asking, "push-approval", question, &answer)
-	entry := line{Event: eventApproval, Push: p.serial, Remote: p.remote.spec.Name, Refs: p.refs(), Decision: printable.Text(answer.Decision, 20), Reason: strings.Join(reasons, "; ")}
+	entry := line{Event: eventApproval, Push: p.serial, Remote: p.remote.spec.Name, Refs: p.refs(), Decision: printable.ASCII(answer.Decision, 20), Reason: strings.Join(reasons, "; ")}
 	if err != nil {
-		entry.Problem = printable.Text(err.Error(), 300)
+		entry.Problem = printable.ASCII(err.Error(), 300)
 	}
 	p.gate.journal.Write(entry)
 	if ctx.Err() != nil {
@@ -67,15 +68,15 @@ func (p *push) approve(ctx context.Context, files []string) error {
 func decide(answer approvalAnswer, err error, files []string) error {
 	why := &refusal{rule: ruleApproval}
 	if len(files) > 0 {
-		why.note = "protected files: " + printable.Text(strings.Join(files, ", "), 800)
+		why.note = "protected files: " + printable.ASCII(strings.Join(files, ", "), 800)
 	}
 	note := ""
 	if answer.Note != "" {
-		note = " (" + printable.Text(answer.Note, 200) + ")"
+		note = " (" + printable.ASCII(answer.Note, 200) + ")"
 	}
 	switch {
 	case err != nil:
-		why.reason = "it needs approval, and nobody can be asked: " + printable.Text(err.Error(), 200)
+		why.reason = "it needs approval, and nobody can be asked: " + printable.ASCII(err.Error(), 200)
 	case answer.Decision == "approved":
 		return nil
 	case answer.Decision == "rejected":
@@ -116,12 +117,13 @@ func (p *push) forward(ctx context.Context, q *quarantine) error {
 		args = append(args, cmd.New+":"+cmd.Ref)
 	}
 	run := q.run(args...)
-	out := &boundedBuffer{limit: 256 << 10}
+	out := &excerpt.Head{Limit: 256 << 10}
 	run.stdout = out
 	err := p.gate.overSSH(ctx, p.remote, run)
 	p.remote.upstream.stale()
 	if err != nil {
-		return p.forwardProblem(err, string(out.data))
+		report, _ := out.Bytes()
+		return p.forwardProblem(err, string(report))
 	}
 	p.gate.refreshSoon(p.remote)
 	return nil
@@ -147,7 +149,7 @@ func (p *push) forwardProblem(err error, report string) error {
 			why.rule, why.reason = ruleStale, "the upstream's branch is not what was last seen: fetch first"
 			return why
 		}
-		why.reason = "the upstream refused it: " + printable.Text(fields[2], 200)
+		why.reason = "the upstream refused it: " + printable.ASCII(fields[2], 200)
 		if !strings.Contains(fields[2], "atomic push failed") {
 			return why
 		}
@@ -164,7 +166,7 @@ func upstreamWords(said string) string {
 	var words []string
 	for text := range strings.Lines(said) {
 		if word, ok := strings.CutPrefix(text, "remote: "); ok {
-			words = append(words, printable.Text(strings.TrimSpace(word), 200))
+			words = append(words, printable.ASCII(strings.TrimSpace(word), 200))
 		}
 	}
 	if len(words) == 0 {

@@ -196,21 +196,14 @@ func (g *Gate) remoteState(spec Remote) (*remoteState, error) {
 }
 
 func (g *Gate) reloadOn(ctx context.Context) {
-	for {
-		select {
-		case <-ctx.Done():
+	// The end of the channel is none of the gate: its remotes stay as they are.
+	_ = control.Follow(ctx, g.options.Channel.Inputs(), func(inputs control.Inputs) {
+		if err := g.apply(inputs); err != nil {
+			g.journal.Write(line{Event: eventReload, Problem: printable.ASCII(err.Error(), 400)})
 			return
-		case inputs, ok := <-g.options.Channel.Inputs():
-			if !ok {
-				return
-			}
-			if err := g.apply(inputs); err != nil {
-				g.journal.Write(line{Event: eventReload, Problem: printable.Text(err.Error(), 400)})
-				continue
-			}
-			g.journal.Write(line{Event: eventReload, Remotes: g.remotes()})
 		}
-	}
+		g.journal.Write(line{Event: eventReload, Remotes: g.remotes()})
+	})
 }
 
 func (g *Gate) remotes() *int {

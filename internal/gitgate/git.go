@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"bottle.internal/internal/excerpt"
 	"bottle.internal/internal/execx"
 )
 
@@ -100,33 +101,14 @@ func (g *Gate) git(ctx context.Context, run gitRun) error { return execx.Run(ctx
 
 // gitOutput is for commands whose output is small; more than limit bytes are an error.
 func (g *Gate) gitOutput(ctx context.Context, run gitRun, limit int) ([]byte, error) {
-	out := &boundedBuffer{limit: limit}
+	out := &excerpt.Head{Limit: limit}
 	run.stdout = out
 	if err := g.git(ctx, run); err != nil {
 		return nil, err
 	}
-	if out.over {
+	kept, over := out.Bytes()
+	if over {
 		return nil, fmt.Errorf("git %s: more than %d bytes", run.args[0], limit)
 	}
-	return out.data, nil
-}
-
-// boundedBuffer keeps the first limit bytes.
-type boundedBuffer struct {
-	data  []byte
-	limit int
-	over  bool
-}
-
-// Write implements [io.Writer]; what is too much is dropped, so that the program ends by
-// itself.
-func (b *boundedBuffer) Write(p []byte) (int, error) {
-	room := b.limit - len(b.data)
-	if len(p) > room {
-		b.over = true
-		b.data = append(b.data, p[:room]...)
-		return len(p), nil
-	}
-	b.data = append(b.data, p...)
-	return len(p), nil
+	return kept, nil
 }

@@ -133,7 +133,7 @@ type refused struct {
 
 func (g *Gate) refuse(w http.ResponseWriter, r *http.Request, why refused) {
 	g.journal.Write(line{
-		Event: eventDeny, Method: printable.Text(r.Method, 20), Path: printable.Text(pathOnly(r.RequestURI), 120),
+		Event: eventDeny, Method: printable.ASCII(r.Method, 20), Path: printable.ASCII(pathOnly(r.RequestURI), 120),
 		Status: why.status, Reason: why.reason,
 	})
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")

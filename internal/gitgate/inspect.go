@@ -109,7 +109,7 @@ func (in *inspection) object(ctx context.Context, o object, data []byte) error {
 	why := refusal{commit: o.commit, path: o.path}
 	switch {
 	case errors.Is(err, leaks.ErrOpaque):
-		why.rule, why.reason = ruleOpaque, printable.Text(err.Error(), 200)
+		why.rule, why.reason = ruleOpaque, printable.ASCII(err.Error(), 200)
 	case errors.Is(err, leaks.ErrTooLarge):
 		why.rule, why.reason = ruleLimit, err.Error()
 	case err != nil:

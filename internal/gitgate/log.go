@@ -88,7 +88,7 @@ func (p *push) log(why *refusal) {
 				entry.Refs[i].Ref = "(a name that holds a secret)"
 			}
 		}
-		entry.Path, entry.Reason = p.shownPath(why.path), printable.Text(why.reason, 400)
+		entry.Path, entry.Reason = p.shownPath(why.path), printable.ASCII(why.reason, 400)
 	}
 	if why != nil && why.canary != "" {
 		p.gate.journal.Write(p.alarm(entry, why))
@@ -114,14 +114,14 @@ func (p *push) shownPath(path string) string {
 	if _, found := p.gate.config.Load().canaries.Find(path); found {
 		return "(a path that holds a canary)"
 	}
-	return printable.Text(path, 400)
+	return printable.ASCII(path, 400)
 }
 
 // refs are as they were sent, made safe to print.
 func (p *push) refs() []refLine {
 	refs := make([]refLine, 0, len(p.request.Commands))
 	for _, cmd := range p.request.Commands[:min(len(p.request.Commands), p.limits.Refs)] {
-		refs = append(refs, refLine{printable.Text(cmd.Ref, maxRef), cmd.Old, cmd.New})
+		refs = append(refs, refLine{printable.ASCII(cmd.Ref, maxRef), cmd.Old, cmd.New})
 	}
 	return refs
 }

@@ -63,7 +63,7 @@ func (q *quarantine) newObjects(ctx context.Context, commands []command, limits 
 		err = listed
 	}
 	if exit := (*execx.ExitError)(nil); errors.As(err, &exit) && ctx.Err() == nil {
-		err = refuse(rulePack, "the push is not complete: %s", printable.Text(lastLine(exit.Stderr), 200))
+		err = refuse(rulePack, "the push is not complete: %s", printable.ASCII(lastLine(exit.Stderr), 200))
 	}
 	return found.contents, err
 }

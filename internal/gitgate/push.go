@@ -43,7 +43,7 @@ func (g *Gate) advertisePush(w http.ResponseWriter, r *http.Request, remote *rem
 		have, err = g.listMirror(r.Context(), remote)
 	}
 	if err != nil {
-		g.journal.Write(line{Event: eventFetch, Remote: remote.spec.Name, Problem: printable.Text(err.Error(), 400)})
+		g.journal.Write(line{Event: eventFetch, Remote: remote.spec.Name, Problem: printable.ASCII(err.Error(), 400)})
 		gitError(w, "receive-pack", asRefusal(err).Error())
 		return
 	}
@@ -77,7 +77,7 @@ func (g *Gate) receivePack(w http.ResponseWriter, r *http.Request, remote *remot
 	reader := bufio.NewReaderSize(in, 64<<10)
 	request, err := readPushRequest(reader)
 	if err != nil {
-		g.refuse(w, r, refused{http.StatusBadRequest, printable.Text(err.Error(), 120)})
+		g.refuse(w, r, refused{http.StatusBadRequest, printable.ASCII(err.Error(), 120)})
 		return
 	}
 	noStore(w, "application/x-git-receive-pack-result")
@@ -179,7 +179,7 @@ func (p *push) checkRequest(ctx context.Context) *refusal {
 	}
 	for _, c := range p.request.Caps {
 		if format, ok := strings.CutPrefix(c, "object-format="); ok && format != "sha1" {
-			return refuse(ruleCapability, "object format %s is not supported", printable.Text(format, 20))
+			return refuse(ruleCapability, "object format %s is not supported", printable.ASCII(format, 20))
 		}
 	}
 	for i, cmd := range commands {

@@ -59,7 +59,7 @@ func (q *quarantine) unpack(ctx context.Context, pack io.Reader, limit int64) er
 	case exit.Signal != 0:
 		return refuse(ruleLimit, "the push needs more memory or time than it may have")
 	}
-	return refuse(rulePack, "the pack is not well-formed: %s", printable.Text(lastLine(exit.Stderr), 200))
+	return refuse(rulePack, "the pack is not well-formed: %s", printable.ASCII(lastLine(exit.Stderr), 200))
 }
 
 // checkTips makes sure that every new value is a commit.

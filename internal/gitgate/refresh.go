@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"bottle.internal/internal/excerpt"
 	"bottle.internal/internal/printable"
 )
 
@@ -99,7 +100,7 @@ func (g *Gate) fly(remote *remoteState, f *flight) {
 	entry := line{Event: eventRefresh, Remote: remote.spec.Name, Changed: &changed, Millis: millisSince(begin, g.options.Now())}
 	if err != nil {
 		err = explain(remote, err)
-		entry.Problem = printable.Text(err.Error(), 400)
+		entry.Problem = printable.ASCII(err.Error(), 400)
 	}
 	g.journal.Write(entry)
 	u.mu.Lock()
@@ -128,7 +129,7 @@ func countPacks(mirror string) int {
 // repack keeps what is unreachable: a push or a fetch may be reading it.
 func (g *Gate) repack(remote *remoteState) {
 	if err := g.git(g.base, gitRun{dir: remote.mirror, args: []string{"repack", "-a", "-d", "-k", "-q"}}); err != nil {
-		g.journal.Write(line{Event: eventRefresh, Remote: remote.spec.Name, Problem: printable.Text("packing the mirror: "+err.Error(), 300)})
+		g.journal.Write(line{Event: eventRefresh, Remote: remote.spec.Name, Problem: printable.ASCII("packing the mirror: "+err.Error(), 300)})
 	}
 	remote.upstream.mu.Lock()
 	defer remote.upstream.mu.Unlock()
@@ -191,7 +192,7 @@ type listing struct {
 func (g *Gate) listUpstream(ctx context.Context, remote *remoteState) (listing, error) {
 	ctx, cancel := context.WithTimeout(ctx, g.options.AnswerTime)
 	defer cancel()
-	out := &boundedBuffer{limit: maxListing}
+	out := &excerpt.Head{Limit: maxListing}
 	err := g.overSSH(ctx, remote, gitRun{
 		args:   []string{"ls-remote", "--quiet", "--symref", "--", remote.spec.url(), "HEAD", heads + "*", "refs/tags/*"},
 		stdout: out,
@@ -199,12 +200,13 @@ func (g *Gate) listUpstream(ctx context.Context, remote *remoteState) (listing, 
 	if err != nil {
 		return listing{}, err
 	}
-	if out.over {
+	text, over := out.Bytes()
+	if over {
 		return listing{}, errors.New("the upstream has too many refs")
 	}
 	l := listing{refs: map[string]string{}}
-	for text := range strings.Lines(string(out.data)) {
-		value, name, _ := strings.Cut(strings.TrimSuffix(text, "\n"), "\t")
+	for line := range strings.Lines(string(text)) {
+		value, name, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "\t")
 		if target, ok := strings.CutPrefix(value, "ref: "); ok && name == "HEAD" && strings.HasPrefix(target, heads) && checkRef(target) == "" {
 			l.head = target
 		}

@@ -45,7 +45,7 @@ func (r *refusal) Error() string {
 	if r.commit != "" {
 		text += ": commit " + short(r.commit)
 		if r.path != "" {
-			text += ", " + printable.Text(r.path, 200)
+			text += ", " + printable.ASCII(r.path, 200)
 			if r.line > 0 {
 				text += fmt.Sprintf(":%d", r.line)
 			}
@@ -73,5 +73,5 @@ func asRefusal(err error) *refusal {
 	case errors.As(err, &up):
 		return refuse(ruleUpstream, "%s", up.text)
 	}
-	return refuse(ruleInternal, "the gate failed: %s", printable.Text(err.Error(), 200))
+	return refuse(ruleInternal, "the gate failed: %s", printable.ASCII(err.Error(), 200))
 }

@@ -74,7 +74,7 @@ func (r *reply) finish(commands []command, why *refusal) {
 		case why == nil:
 			out = appendPkt(out, "ok "+cmd.Ref+"\n")
 		case why.ref == "" || why.ref == cmd.Ref:
-			out = appendPkt(out, "ng "+cmd.Ref+" "+printable.Text(why.Error(), 900)+"\n")
+			out = appendPkt(out, "ng "+cmd.Ref+" "+printable.ASCII(why.Error(), 900)+"\n")
 		default:
 			out = appendPkt(out, "ng "+cmd.Ref+" not taken because another ref was refused\n")
 		}

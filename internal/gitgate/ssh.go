@@ -168,7 +168,7 @@ func (g *Gate) relayAgent(ctx context.Context, conn net.Conn, remote string) {
 		}
 		reply, err := g.askAgent(ctx, agentQuestion{remote, session, base64.StdEncoding.EncodeToString(message)})
 		if err != nil {
-			g.journal.Write(line{Event: eventRefresh, Remote: remote, Problem: printable.Text("the host did not sign: "+err.Error(), 300)})
+			g.journal.Write(line{Event: eventRefresh, Remote: remote, Problem: printable.ASCII("the host did not sign: "+err.Error(), 300)})
 			reply = []byte{5} // SSH_AGENT_FAILURE
 		}
 		if _, err := conn.Write(append(binary.BigEndian.AppendUint32(nil, uint32(len(reply))), reply...)); err != nil {

@@ -17,8 +17,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"bottle.internal/internal/diskcache"
 	"bottle.internal/internal/filestamp"
-	"bottle.internal/internal/imagebuild/diskcache"
 )
 
 // Asking go for the build ids takes a fifth of a second of a whole core. So what it was

@@ -23,8 +23,8 @@ import (
 	"strings"
 	"time"
 
+	"bottle.internal/internal/diskcache"
 	"bottle.internal/internal/execx"
-	"bottle.internal/internal/imagebuild/diskcache"
 )
 
 // ldflags leave out symbols, debug information and the build id.

@@ -14,7 +14,7 @@ import (
 	"path"
 	"path/filepath"
 
-	"bottle.internal/internal/imagebuild/diskcache"
+	"bottle.internal/internal/diskcache"
 )
 
 // CanBuild reports whether there is anything to make programs from.

@@ -10,7 +10,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"bottle.internal/internal/imagebuild/diskcache"
+	"bottle.internal/internal/diskcache"
 )
 
 // lockFile is base.lock: what was asked for, and what it was.

@@ -13,6 +13,7 @@ import (
 	"bottle.internal/internal/imagebuild/debian"
 	"bottle.internal/internal/imagebuild/layer"
 	"bottle.internal/internal/imagebuild/npm"
+	"bottle.internal/internal/lockfile"
 )
 
 // Platform is linux/amd64 or linux/arm64.
@@ -45,7 +46,7 @@ type BaseOptions struct {
 
 // NpmOptions say which tarballs are taken, and where they come from.
 type NpmOptions struct {
-	Pins []Pin // of the tools that a recipe does not pin itself
+	Lock lockfile.File // pins the tools that a recipe does not pin itself
 	Host npm.Host
 	HTTP *http.Client  // nil: http.DefaultClient
 	Wait time.Duration // pause before a second try, 0 means 500 ms

@@ -14,8 +14,8 @@ import (
 	"strings"
 	"time"
 
+	"bottle.internal/internal/diskcache"
 	"bottle.internal/internal/filestamp"
-	"bottle.internal/internal/imagebuild/diskcache"
 	"bottle.internal/internal/imagebuild/layer"
 )
 

@@ -13,9 +13,9 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"golang.org/x/sync/errgroup"
 
+	"bottle.internal/internal/diskcache"
 	"bottle.internal/internal/event"
 	"bottle.internal/internal/imagebuild/debian"
-	"bottle.internal/internal/imagebuild/diskcache"
 	"bottle.internal/internal/imagebuild/layer"
 )
 

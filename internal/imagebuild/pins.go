@@ -3,44 +3,34 @@ package imagebuild
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
+
+	"bottle.internal/internal/lockfile"
 )
 
-// Pin is the version of a tool for a platform.
-type Pin struct {
-	Tool      string
-	Platform  string // linux/amd64
-	Package   string
-	Version   string
-	Integrity string
-}
-
-// tarball is a tool's package with its version, from the recipe or else from the pins.
+// tarball is a tool's package with its version, from the recipe or else from the lock.
 // A pin of another package pins nothing: the recipe has moved on.
 func (b *Builder) tarball(tool Npm, platform Platform) (Tarball, bool) {
 	ball, ok := tool.ByCPU[platform.Architecture]
 	if !ok || ball.Version != "" {
 		return ball, ok
 	}
-	i := slices.IndexFunc(b.config.Npm.Pins, func(p Pin) bool {
-		return p.Tool == tool.Tool && p.Platform == platform.String() && p.Package == ball.Package
-	})
-	if i < 0 {
+	pin, ok := b.config.Npm.Lock.Tool(tool.Tool, platform.String())
+	if !ok || pin.Package != ball.Package {
 		return Tarball{}, false
 	}
-	ball.Version, ball.Integrity = b.config.Npm.Pins[i].Version, b.config.Npm.Pins[i].Integrity
+	ball.Version, ball.Integrity = pin.Version, pin.Integrity
 	return ball, true
 }
 
 // NewestPins asks the registry for the newest versions of a recipe's tools, for every
 // platform. It downloads no tarball.
-func (b *Builder) NewestPins(ctx context.Context, recipe *Recipe) ([]Pin, error) {
+func (b *Builder) NewestPins(ctx context.Context, recipe *Recipe) ([]lockfile.Npm, error) {
 	downloader, err := b.downloader(ctx)
 	if err != nil {
 		return nil, err
 	}
-	var pins []Pin
+	var pins []lockfile.Npm
 	for _, tool := range recipe.Npm {
 		for _, arch := range architectures() {
 			ball, ok := tool.ByCPU[arch]
@@ -51,7 +41,7 @@ func (b *Builder) NewestPins(ctx context.Context, recipe *Recipe) ([]Pin, error)
 			if err != nil {
 				return nil, fmt.Errorf("asking for the newest %s for linux/%s: %w", tool.Tool, arch, err)
 			}
-			pins = append(pins, Pin{Tool: tool.Tool, Platform: "linux/" + arch, Package: ball.Package, Version: newest.Version, Integrity: newest.Integrity})
+			pins = append(pins, lockfile.Npm{Tool: tool.Tool, Platform: "linux/" + arch, Package: ball.Package, Version: newest.Version, Integrity: newest.Integrity})
 		}
 	}
 	return pins, nil

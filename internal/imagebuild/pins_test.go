@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"bottle.internal/internal/imagebuild"
+	"bottle.internal/internal/lockfile"
 )
 
 // An offer is looked for and changes nothing; a base that was taken is the next build's.
@@ -80,14 +81,14 @@ func TestPinsOfTools(t *testing.T) {
 	}
 	_, integrity, _ := strings.Cut(section, "integrity = \"")
 	integrity, _, _ = strings.Cut(integrity, "\"")
-	pin := imagebuild.Pin{Tool: "claude", Platform: "linux/amd64", Package: "claude-amd64", Version: "1.0.0", Integrity: integrity}
+	pin := lockfile.Npm{Tool: "claude", Platform: "linux/amd64", Package: "claude-amd64", Version: "1.0.0", Integrity: integrity}
 	other := pin
 	other.Package = "claude-of-somebody-else"
-	settings.Npm.Pins = []imagebuild.Pin{other, {Tool: "claude", Platform: "linux/arm64", Package: "claude-amd64"}}
+	settings.Npm.Lock.Npm = []lockfile.Npm{other, {Tool: "claude", Platform: "linux/arm64", Package: "claude-amd64"}}
 	if got := fails(t, settings, loaded, selection); got != missing {
 		t.Errorf("with pins of others: %s", got)
 	}
-	settings.Npm.Pins = append(settings.Npm.Pins, pin)
+	settings.Npm.Lock.Npm[0] = pin
 	if got := build(t, settings, loaded, selection); got.digest != inRecipe.digest || got.key != inRecipe.key {
 		t.Errorf("pinned by the lock: %s, by the recipe: %s", got.digest, inRecipe.digest)
 	}
@@ -109,7 +110,7 @@ func TestNewestPins(t *testing.T) {
 	settings.Npm.HTTP, settings.Npm.Host.Env = server.Client(), []string{"NPM_CONFIG_REGISTRY=" + server.URL}
 	const section = "[[npm]]\ntool = \"claude\"\n[npm.amd64]\npackage = \"claude\"\nsuffix = \"-linux-x64\"\nfiles = [\"a\"]\n"
 	pins, err := imagebuild.New(settings).NewestPins(t.Context(), recipe(t, tiny+section))
-	want := imagebuild.Pin{Tool: "claude", Platform: "linux/amd64", Package: "claude", Version: "2.0.0-linux-x64", Integrity: integrity}
+	want := lockfile.Npm{Tool: "claude", Platform: "linux/amd64", Package: "claude", Version: "2.0.0-linux-x64", Integrity: integrity}
 	if err != nil || len(pins) != 1 || pins[0] != want {
 		t.Errorf("pins = %+v, %v", pins, err)
 	}

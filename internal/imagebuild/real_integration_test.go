@@ -44,10 +44,6 @@ func realConfig(t *testing.T) imagebuild.Config {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var pins []imagebuild.Pin
-	for _, npm := range lock.Npm {
-		pins = append(pins, imagebuild.Pin(npm))
-	}
 	cache := t.TempDir()
 	return imagebuild.Config{
 		CacheDir: cache,
@@ -56,7 +52,7 @@ func realConfig(t *testing.T) imagebuild.Config {
 		Base: imagebuild.BaseOptions{Choice: "debian", Debian: debian.Host{
 			Root: os.DirFS("/"), Env: os.Environ(), OS: runtime.GOOS, Arch: runtime.GOARCH, UID: os.Getuid(), User: me.Username,
 		}},
-		Npm: imagebuild.NpmOptions{Pins: pins, Host: npm.Host{Env: os.Environ(), Dir: root, Home: me.HomeDir}},
+		Npm: imagebuild.NpmOptions{Lock: lock, Host: npm.Host{Env: os.Environ(), Dir: root, Home: me.HomeDir}},
 		Events: event.SinkFunc(func(_ context.Context, e event.Event) {
 			if e.Kind != event.Progress {
 				t.Logf("%s %s %s", e.Kind, e.Step, e.Text)

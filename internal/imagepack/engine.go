@@ -15,7 +15,9 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"github.com/moby/moby/client"
 
+	"bottle.internal/internal/bytesize"
 	"bottle.internal/internal/event"
+	"bottle.internal/internal/printable"
 )
 
 // Engine is what is needed of a container engine; *client.Client has it.
@@ -181,7 +183,7 @@ func (s *Store) load(ctx context.Context, engine Engine, want wanted, built v1.I
 	if !want.is(got) {
 		return Loaded{}, fmt.Errorf("the engine has image %s as %s, not the %s that it was sent", got.ID, want.tag, want.id)
 	}
-	s.send(ctx, event.Event{Kind: event.Done, Step: "load", Text: fmt.Sprintf("%s: %s sent", want.tag, event.Bytes(size))})
+	s.send(ctx, event.Event{Kind: event.Done, Step: "load", Text: fmt.Sprintf("%s: %s sent", want.tag, bytesize.Of(size))})
 	return Loaded{Ref: want.tag.String(), ID: got.ID, Config: want.id, Sent: size}, nil
 }
 
@@ -221,7 +223,7 @@ func loadResult(stream io.Reader) error {
 }
 
 func loadFailure(text string) error {
-	err := errors.New("the engine refused the archive: " + event.SafeText(text))
+	err := errors.New("the engine refused the archive: " + printable.SafeText(text))
 	if isNoSpace(err) {
 		return &NoSpaceError{Where: "the container engine", Hint: "docker system df", Err: err}
 	}

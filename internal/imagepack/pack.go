@@ -12,6 +12,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 
+	"bottle.internal/internal/bytesize"
 	"bottle.internal/internal/event"
 	"bottle.internal/internal/filestamp"
 )
@@ -64,7 +65,7 @@ func (s *Store) verify(ctx context.Context, rec record, held *lock) (_ record, d
 	}
 	s.send(ctx, event.Event{Kind: event.Start, Step: "verify", Text: rec.Name + ": the artifact's file was touched, reading it again"})
 	fresh, sum, err := filestamp.Sum(ctx, file, s.meter(ctx, "verify", rec.Size).add)
-	s.send(ctx, event.Event{Kind: event.Done, Step: "verify", Text: event.Bytes(rec.Size) + " read"})
+	s.send(ctx, event.Event{Kind: event.Done, Step: "verify", Text: bytesize.Of(rec.Size) + " read"})
 	switch {
 	case ctx.Err() != nil:
 		return rec, nil, context.Cause(ctx)
@@ -113,7 +114,7 @@ func (s *Store) pack(ctx context.Context, want target, built v1.Image) (Artifact
 	if err != nil {
 		return Artifact{}, err
 	}
-	s.send(ctx, event.Event{Kind: event.Done, Step: "pack", Text: fmt.Sprintf("%s, %s (%.12s)", want.image.Name, event.Bytes(rec.Size), rec.Key)})
+	s.send(ctx, event.Event{Kind: event.Done, Step: "pack", Text: fmt.Sprintf("%s, %s (%.12s)", want.image.Name, bytesize.Of(rec.Size), rec.Key)})
 	artifact := s.artifact(want, rec, false)
 	artifact.Pushed, artifact.Explain = pushed, explained
 	return artifact, nil
@@ -164,7 +165,7 @@ func (s *Store) push(ctx context.Context, store *blobStore, blobs []blob, o push
 		}
 	}
 	s.send(ctx, event.Event{Kind: event.Done, Step: "push", Text: fmt.Sprintf(
-		"%s: %s sent, %s were there", o.image, event.Bytes(pushed), event.Bytes(o.total-pushed))})
+		"%s: %s sent, %s were there", o.image, bytesize.Of(pushed), bytesize.Of(o.total-pushed))})
 	return pushed, nil
 }
 

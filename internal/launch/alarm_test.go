@@ -17,12 +17,12 @@ import (
 	"sync"
 	"testing"
 
+	"bottle.internal/internal/ask"
 	"bottle.internal/internal/canary"
 	"bottle.internal/internal/control"
 	"bottle.internal/internal/event"
 	"bottle.internal/internal/launch"
 	"bottle.internal/internal/plan"
-	"bottle.internal/internal/proposal/ask"
 	"bottle.internal/internal/state"
 )
 

@@ -14,8 +14,8 @@ import (
 	"bottle.internal/internal/daemons"
 	"bottle.internal/internal/digest"
 	"bottle.internal/internal/event"
-	"bottle.internal/internal/guest"
 	"bottle.internal/internal/guest/probe"
+	"bottle.internal/internal/guestapi"
 	"bottle.internal/internal/plan"
 )
 
@@ -47,7 +47,7 @@ func boundaryOf(p plan.Plan, shares []string, gate string, reach func(context.Co
 		b.Inside = append(b.Inside, egressInside)
 	}
 	for _, port := range p.Ports {
-		b.Sockets = append(b.Sockets, path.Base(guest.SocketPath(uint16(port.Guest))))
+		b.Sockets = append(b.Sockets, path.Base(guestapi.SocketPath(uint16(port.Guest))))
 		// The firewall could reach it, and must not lead to it.
 		b.Inside = append(b.Inside, fmt.Sprintf("127.0.0.1:%d", port.Guest))
 	}

@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"bottle.internal/internal/guest"
+	"bottle.internal/internal/guestapi"
 	"bottle.internal/pkg/smolvm"
 )
 
@@ -38,13 +38,13 @@ func (b *Bottle) Run(ctx context.Context, stdio Stdio) (int, error) {
 // Exec runs a program in a machine and returns the exit code that the guest reported.
 // An error means that the machine or the tool failed, not the program.
 func Exec(ctx context.Context, machine Machine, name string, command Command, stdio Stdio) (int, error) {
-	nonce := guest.NewNonce()
-	options := guest.ExecOptions{Nonce: nonce, User: guest.AgentUser, Workdir: command.Workdir, Command: command.Argv}
+	nonce := guestapi.NewNonce()
+	options := guestapi.ExecOptions{Nonce: nonce, User: guestapi.AgentUser, Workdir: command.Workdir, Command: command.Argv}
 	if command.Root {
-		options.User = guest.RootUser
+		options.User = guestapi.RootUser
 	}
 	if options.Workdir == "" {
-		options.Workdir = guest.AgentWorkdir
+		options.Workdir = guestapi.AgentWorkdir
 	}
 	call := smolvm.ExecOptions{Name: name, Stdin: stdio.Stdin, Stdout: stdio.Stdout, Stderr: stdio.Stderr, TTY: stdio.TTY}
 	// On a terminal the two streams are one, and the exit frame comes with the output.
@@ -52,18 +52,18 @@ func Exec(ctx context.Context, machine Machine, name string, command Command, st
 	if stdio.TTY {
 		frames = &call.Stdout
 		// Not the nonce: the guest hides that, and who resizes shows the name to every process.
-		options.Session = string(guest.NewNonce())
+		options.Session = string(guestapi.NewNonce())
 		options.Term = cmp.Or(stdio.Term, os.Getenv("TERM"))
-		if !guest.ValidTerm(options.Term) {
+		if !guestapi.ValidTerm(options.Term) {
 			options.Term = ""
 		}
 		if size, ok := first(ctx, stdio.Sizes); ok {
 			options.Rows, options.Cols = uint16(size.Rows), uint16(size.Cols)
 		}
 	}
-	filter := guest.NewFrameFilter(*frames, nonce)
+	filter := guestapi.NewFrameFilter(*frames, nonce)
 	*frames = filter
-	call.Command = guest.ExecArgs(options)
+	call.Command = guestapi.ExecArgs(options)
 
 	stop := followSize(ctx, machine, name, options.Session, stdio.Sizes)
 	code, err := machine.Exec(ctx, call)
@@ -130,7 +130,7 @@ type sized struct {
 // resize tries until the session takes the size. One that never does is a cosmetic loss.
 func resize(ctx context.Context, machine Machine, call smolvm.ExecOptions, s sized) {
 	for range sizeTries {
-		call.Command = guest.WinsizeArgs(s.session, uint16(s.size.Rows), uint16(s.size.Cols))
+		call.Command = guestapi.WinsizeArgs(s.session, uint16(s.size.Rows), uint16(s.size.Cols))
 		if code, err := machine.Exec(ctx, call); code == 0 && err == nil {
 			return
 		}

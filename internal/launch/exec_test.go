@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"bottle.internal/internal/guest"
+	"bottle.internal/internal/guestapi"
 	"bottle.internal/internal/launch"
 	"bottle.internal/pkg/smolvm"
 )
@@ -37,9 +37,9 @@ func TestExitCodeIsTheGuestsOwn(t *testing.T) {
 		{
 			name: "a frame with another nonce is text", code: 0,
 			agent: func(context.Context, smolvm.ExecOptions) (string, error) {
-				return guest.Frame("0123456789abcdef", 0), nil
+				return guestapi.Frame("0123456789abcdef", 0), nil
 			},
-			err: "the guest reported no exit code: the VM tool ended with status 0", out: guest.Frame("0123456789abcdef", 0),
+			err: "the guest reported no exit code: the VM tool ended with status 0", out: guestapi.Frame("0123456789abcdef", 0),
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -52,7 +52,7 @@ func TestExitCodeIsTheGuestsOwn(t *testing.T) {
 			if err != nil {
 				text = err.Error()
 			}
-			if code != test.code || text != test.err || (test.err != "") != errors.Is(err, guest.ErrNoExit) {
+			if code != test.code || text != test.err || (test.err != "") != errors.Is(err, guestapi.ErrNoExit) {
 				t.Errorf("Exec() = %d, %q; want %d, %q", code, text, test.code, test.err)
 			}
 			if out.stderr.String() != test.out || out.stdout.Len() > 0 {

@@ -13,8 +13,8 @@ import (
 
 	"bottle.internal/internal/audit"
 	"bottle.internal/internal/control"
-	"bottle.internal/internal/guest"
 	"bottle.internal/internal/guest/probe"
+	"bottle.internal/internal/guestapi"
 	"bottle.internal/internal/launch"
 	"bottle.internal/internal/secret"
 	"bottle.internal/pkg/smolvm"
@@ -108,7 +108,7 @@ func (w *world) receive(ctx context.Context, o smolvm.ExecOptions) (int, error) 
 }
 
 // proof is what a guest without a way out says of its probes.
-func (w *world) proof(stdin *bufio.Reader, nonce guest.Nonce) (string, error) {
+func (w *world) proof(stdin *bufio.Reader, nonce guestapi.Nonce) (string, error) {
 	line, err := probe.ReadLine(stdin)
 	if err != nil {
 		return "", err
@@ -124,16 +124,16 @@ func (w *world) proof(stdin *bufio.Reader, nonce guest.Nonce) (string, error) {
 	if w.probed != nil {
 		said = w.probed(probes, said)
 	}
-	out := bytes.NewBufferString(guest.Proved(nonce))
+	out := bytes.NewBufferString(guestapi.Proved(nonce))
 	err = probe.Write(out, said)
 	return out.String(), err
 }
 
 // frame is what bottle-guest prints for its caller at the end.
-func frame(o smolvm.ExecOptions, code int) string { return guest.Frame(nonceOf(o), code) }
+func frame(o smolvm.ExecOptions, code int) string { return guestapi.Frame(nonceOf(o), code) }
 
-func nonceOf(o smolvm.ExecOptions) guest.Nonce {
-	return guest.Nonce(o.Command[slices.Index(o.Command, "--nonce")+1])
+func nonceOf(o smolvm.ExecOptions) guestapi.Nonce {
+	return guestapi.Nonce(o.Command[slices.Index(o.Command, "--nonce")+1])
 }
 
 func (w *world) healthCheck(ctx context.Context) (int, error) {

@@ -6,15 +6,15 @@ import (
 	"io"
 	"testing"
 
-	"bottle.internal/internal/guest"
 	"bottle.internal/internal/guest/probe"
+	"bottle.internal/internal/guestapi"
 )
 
 // FuzzGate: whatever a guest says, in whatever pieces, the archive is given out only after
 // the word of proof, at the very beginning, and a line of observations that the host likes.
 func FuzzGate(f *testing.F) {
-	const nonce = guest.Nonce("0123456789abcdef")
-	word := guest.Proved(nonce)
+	const nonce = guestapi.Nonce("0123456789abcdef")
+	word := guestapi.Proved(nonce)
 	f.Add([]byte(word+`[{"name":"a"}]`+"\n"), uint8(1), true)
 	f.Add([]byte(word+`[{"name":"a"}]`+"\n"), uint8(7), false)
 	f.Add([]byte(word+"null\nmore"), uint8(200), true)

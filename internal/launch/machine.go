@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"bottle.internal/internal/event"
-	"bottle.internal/internal/guest"
+	"bottle.internal/internal/guestapi"
 	"bottle.internal/internal/link"
 	"bottle.internal/internal/state"
 	"bottle.internal/pkg/smolvm"
@@ -153,7 +153,7 @@ func (b *Bottle) machineOptions(artifact Artifact) smolvm.CreateOptions {
 	}
 	for _, port := range b.plan.Ports {
 		options.Sockets = append(options.Sockets, smolvm.Socket{
-			Host: socketPath(b.sockets, port.Guest), Guest: guest.SocketPath(uint16(port.Guest)),
+			Host: socketPath(b.sockets, port.Guest), Guest: guestapi.SocketPath(uint16(port.Guest)),
 		})
 	}
 	return options

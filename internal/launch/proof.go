@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"bottle.internal/internal/boundary"
-	"bottle.internal/internal/guest"
 	"bottle.internal/internal/guest/probe"
+	"bottle.internal/internal/guestapi"
 	"bottle.internal/internal/plan"
 	"bottle.internal/pkg/provision"
 	"bottle.internal/pkg/smolvm"
@@ -86,10 +86,10 @@ func (i installer) attempt(ctx context.Context, deadline time.Time, gate *gate) 
 	gate.opened = func() { patience.Reset(installTimeout) }
 	gate.refused = func() { cancel(errUnproved) }
 	defer gate.close()
-	filter := guest.NewFrameFilter(gate.stderr(), gate.nonce)
-	command, stdin := guest.ProvisionArgs(gate.nonce, plan.PortFirewall), io.Reader(gate)
+	filter := guestapi.NewFrameFilter(gate.stderr(), gate.nonce)
+	command, stdin := guestapi.ProvisionArgs(gate.nonce, plan.PortFirewall), io.Reader(gate)
 	if program := i.program; len(program) > 0 {
-		command, stdin = guest.FreshArgs(len(program), command), io.MultiReader(bytes.NewReader(program), gate)
+		command, stdin = guestapi.FreshArgs(len(program), command), io.MultiReader(bytes.NewReader(program), gate)
 	}
 	code, err = i.bottle.deps.Machine.Exec(ctx, smolvm.ExecOptions{
 		Name: i.bottle.plan.VM.Name, Command: command, Stdin: stdin, Stdout: gate.stdout(), Stderr: filter,
@@ -126,7 +126,7 @@ func pause(ctx context.Context, deadline time.Time, moment time.Duration) bool {
 // gate asks the guest for its probes, and holds an archive back until the guest has said
 // the word of proof and the host likes what the probes found.
 type gate struct {
-	nonce   guest.Nonce
+	nonce   guestapi.Nonce
 	probes  io.Reader
 	archive io.Reader
 	errors  io.Writer // gets what the guest says after the proof
@@ -148,7 +148,7 @@ func (i installer) newGate(ctx context.Context, archive []byte, stderr io.Writer
 		return nil, err
 	}
 	return &gate{
-		nonce: guest.NewNonce(), probes: &probes, archive: bytes.NewReader(archive), errors: stderr,
+		nonce: guestapi.NewNonce(), probes: &probes, archive: bytes.NewReader(archive), errors: stderr,
 		judge: func(said []probe.Observation) error { return i.bottle.judge(ctx, said) },
 		proof: make(chan struct{}), end: make(chan struct{}),
 	}, nil
@@ -182,7 +182,7 @@ func (g *gate) isOpen() bool {
 // stdout looks for the word of proof at the very beginning of what is written, and for the
 // line of observations after it. Whatever else comes opens nothing.
 func (g *gate) stdout() io.Writer {
-	word := guest.Proved(g.nonce)
+	word := guestapi.Proved(g.nonce)
 	return writer(func(p []byte) {
 		missing := min(len(p), len(word)-len(g.said))
 		g.said = append(g.said, p[:missing]...)

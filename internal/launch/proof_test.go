@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"bottle.internal/internal/boundary"
-	"bottle.internal/internal/guest"
 	"bottle.internal/internal/guest/probe"
+	"bottle.internal/internal/guestapi"
 	"bottle.internal/internal/launch"
 	"bottle.internal/pkg/provision"
 	"bottle.internal/pkg/smolvm"
@@ -23,17 +23,17 @@ import (
 // byte of what the host has for it.
 func TestNoProofNoArchive(t *testing.T) {
 	t.Parallel()
-	for name, say := range map[string]func(nonce guest.Nonce) (stdout, stderr string){
-		"nothing":                 func(guest.Nonce) (string, string) { return "", "" },
-		"a foreign nonce":         func(guest.Nonce) (string, string) { return guest.Proved("0123456789abcdef"), "" },
-		"not at the beginning":    func(n guest.Nonce) (string, string) { return "x" + guest.Proved(n), "" },
-		"not to its end":          func(n guest.Nonce) (string, string) { return strings.TrimSuffix(guest.Proved(n), "\n"), "" },
-		"on the wrong stream":     func(n guest.Nonce) (string, string) { return "", guest.Proved(n) },
-		"a frame instead":         func(n guest.Nonce) (string, string) { return "", guest.Frame(n, 0) },
-		"a frame on both":         func(n guest.Nonce) (string, string) { return guest.Frame(n, 0), guest.Frame(n, 0) },
-		"no observations":         func(n guest.Nonce) (string, string) { return guest.Proved(n), "" },
-		"half of them":            func(n guest.Nonce) (string, string) { return guest.Proved(n) + `[{"name":"firewall"`, "" },
-		"something in the middle": func(n guest.Nonce) (string, string) { return "bottle-proved:\n" + string(n) + "\n", "" },
+	for name, say := range map[string]func(nonce guestapi.Nonce) (stdout, stderr string){
+		"nothing":                 func(guestapi.Nonce) (string, string) { return "", "" },
+		"a foreign nonce":         func(guestapi.Nonce) (string, string) { return guestapi.Proved("0123456789abcdef"), "" },
+		"not at the beginning":    func(n guestapi.Nonce) (string, string) { return "x" + guestapi.Proved(n), "" },
+		"not to its end":          func(n guestapi.Nonce) (string, string) { return strings.TrimSuffix(guestapi.Proved(n), "\n"), "" },
+		"on the wrong stream":     func(n guestapi.Nonce) (string, string) { return "", guestapi.Proved(n) },
+		"a frame instead":         func(n guestapi.Nonce) (string, string) { return "", guestapi.Frame(n, 0) },
+		"a frame on both":         func(n guestapi.Nonce) (string, string) { return guestapi.Frame(n, 0), guestapi.Frame(n, 0) },
+		"no observations":         func(n guestapi.Nonce) (string, string) { return guestapi.Proved(n), "" },
+		"half of them":            func(n guestapi.Nonce) (string, string) { return guestapi.Proved(n) + `[{"name":"firewall"`, "" },
+		"something in the middle": func(n guestapi.Nonce) (string, string) { return "bottle-proved:\n" + string(n) + "\n", "" },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

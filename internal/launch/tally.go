@@ -10,7 +10,7 @@ import (
 	"sync"
 
 	"bottle.internal/internal/canary"
-	"bottle.internal/internal/event"
+	"bottle.internal/internal/printable"
 )
 
 // maxTallyLine bounds a log line that is looked at; init breaks longer ones itself.
@@ -191,7 +191,7 @@ func shown(text string) string {
 	if len(text) > maxTallyText {
 		text = strings.ToValidUTF8(text[:maxTallyText], "") + "..."
 	}
-	return strings.NewReplacer("\n", `\n`, "\t", `\t`).Replace(event.SafeText(text))
+	return strings.NewReplacer("\n", `\n`, "\t", `\t`).Replace(printable.SafeText(text))
 }
 
 func (t *tally) add(label, target, reason string) {

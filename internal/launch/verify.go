@@ -8,8 +8,9 @@ import (
 	"io"
 
 	"bottle.internal/internal/boundary"
-	"bottle.internal/internal/guest"
+	"bottle.internal/internal/excerpt"
 	"bottle.internal/internal/guest/probe"
+	"bottle.internal/internal/guestapi"
 	"bottle.internal/internal/plan"
 	"bottle.internal/pkg/smolvm"
 )
@@ -36,16 +37,17 @@ func (v Verification) Verify(ctx context.Context) ([]boundary.Result, error) {
 	if err := probe.Write(&probes, boundary.Probes(checks)); err != nil {
 		return nil, err
 	}
-	nonce := guest.NewNonce()
-	var said limited
+	nonce := guestapi.NewNonce()
+	said := excerpt.Head{Limit: maxProbeAnswer}
 	_, err := v.Machine.Exec(ctx, smolvm.ExecOptions{
 		Name: v.Plan.VM.Name, Stdin: io.MultiReader(bytes.NewReader(v.Program), &probes), Stdout: &said, Stderr: io.Discard,
-		Command: guest.FreshArgs(len(v.Program), guest.ProbeArgs(nonce, plan.PortFirewall)),
+		Command: guestapi.FreshArgs(len(v.Program), guestapi.ProbeArgs(nonce, plan.PortFirewall)),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("probing %s: %w", v.Plan.Identity, err)
 	}
-	line, proved := bytes.CutPrefix(said.data, []byte(guest.Proved(nonce)))
+	answer, _ := said.Bytes()
+	line, proved := bytes.CutPrefix(answer, []byte(guestapi.Proved(nonce)))
 	if !proved {
 		return nil, fmt.Errorf("probing %s: %w", v.Plan.Identity, errors.New("the guest did not answer"))
 	}
@@ -54,12 +56,4 @@ func (v Verification) Verify(ctx context.Context) ([]boundary.Result, error) {
 		return nil, fmt.Errorf("probing %s: %w", v.Plan.Identity, err)
 	}
 	return boundary.Judge(checks, observations), nil
-}
-
-// limited keeps the first bytes of what a guest says.
-type limited struct{ data []byte }
-
-func (l *limited) Write(p []byte) (int, error) {
-	l.data = append(l.data, p[:min(len(p), maxProbeAnswer-len(l.data))]...)
-	return len(p), nil
 }

@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	"bottle.internal/internal/boundary"
-	"bottle.internal/internal/guest"
+	"bottle.internal/internal/guestapi"
 	"bottle.internal/internal/launch"
 	"bottle.internal/pkg/smolvm"
 )
@@ -18,7 +18,7 @@ import (
 // verifying is a running guest that is asked again.
 type verifying struct {
 	fakeMachine
-	answer func(stdin *bufio.Reader, nonce guest.Nonce) string
+	answer func(stdin *bufio.Reader, nonce guestapi.Nonce) string
 }
 
 func (v verifying) Exec(_ context.Context, o smolvm.ExecOptions) (int, error) {
@@ -41,23 +41,23 @@ func TestVerify(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	for name, test := range map[string]struct {
-		answer func(*bufio.Reader, guest.Nonce) string
+		answer func(*bufio.Reader, guestapi.Nonce) string
 		want   string
 	}{
-		"well": {func(stdin *bufio.Reader, nonce guest.Nonce) string {
+		"well": {func(stdin *bufio.Reader, nonce guestapi.Nonce) string {
 			text, _ := w.proof(stdin, nonce)
 			return text
 		}, "holds"},
-		"nothing":         {func(*bufio.Reader, guest.Nonce) string { return "" }, "probing demo-aaaaa: the guest did not answer"},
-		"a foreign nonce": {func(*bufio.Reader, guest.Nonce) string { return guest.Proved("0123456789abcdef") + "[]\n" }, "probing demo-aaaaa: the guest did not answer"},
+		"nothing":         {func(*bufio.Reader, guestapi.Nonce) string { return "" }, "probing demo-aaaaa: the guest did not answer"},
+		"a foreign nonce": {func(*bufio.Reader, guestapi.Nonce) string { return guestapi.Proved("0123456789abcdef") + "[]\n" }, "probing demo-aaaaa: the guest did not answer"},
 		"no JSON": {
-			func(_ *bufio.Reader, n guest.Nonce) string { return guest.Proved(n) + "\x1b[2J\n" },
+			func(_ *bufio.Reader, n guestapi.Nonce) string { return guestapi.Proved(n) + "\x1b[2J\n" },
 			`probing demo-aaaaa: reading probes: invalid character '\x1b' looking for beginning of value`,
 		},
-		"a flood": {func(_ *bufio.Reader, n guest.Nonce) string {
-			return guest.Proved(n) + strings.Repeat("x", 1<<20)
+		"a flood": {func(_ *bufio.Reader, n guestapi.Nonce) string {
+			return guestapi.Proved(n) + strings.Repeat("x", 1<<20)
 		}, "probing demo-aaaaa: reading probes: invalid character 'x' looking for beginning of value"},
-		"no probe answered": {func(_ *bufio.Reader, n guest.Nonce) string { return guest.Proved(n) + "[]\n" }, `fails at "tcp`},
+		"no probe answered": {func(_ *bufio.Reader, n guestapi.Nonce) string { return guestapi.Proved(n) + "[]\n" }, `fails at "tcp`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

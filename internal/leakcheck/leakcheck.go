@@ -14,7 +14,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"bottle.internal/internal/egress/needle"
+	"bottle.internal/internal/needle"
 	"bottle.internal/internal/secret"
 )
 

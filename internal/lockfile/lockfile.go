@@ -79,6 +79,15 @@ func (f File) Base(platform, from string) (Base, bool) {
 	return f.Bases[i], true
 }
 
+// Tool finds what a tool is pinned to.
+func (f File) Tool(tool, platform string) (Npm, bool) {
+	i := slices.IndexFunc(f.Npm, func(n Npm) bool { return n.Tool == tool && n.Platform == platform })
+	if i < 0 {
+		return Npm{}, false
+	}
+	return f.Npm[i], true
+}
+
 // WithBase returns the lock with a base added or replaced.
 func (f File) WithBase(base Base) File {
 	f.Bases = append(slices.DeleteFunc(slices.Clone(f.Bases), func(b Base) bool {

@@ -51,6 +51,22 @@ func TestTextAndBack(t *testing.T) {
 	}
 }
 
+func TestTool(t *testing.T) {
+	t.Parallel()
+	file := lock()
+	file.Npm = append(file.Npm, lockfile.Npm{Tool: "claude", Platform: "linux/arm64", Version: "1.2.4"})
+	for _, test := range []struct{ tool, platform, want string }{
+		{"claude", "linux/amd64", "1.2.3"},
+		{"claude", "linux/arm64", "1.2.4"},
+		{"codex", "linux/amd64", ""},
+		{"claude", "linux/riscv64", ""},
+	} {
+		if got, ok := file.Tool(test.tool, test.platform); got.Version != test.want || ok != (test.want != "") {
+			t.Errorf("%s for %s: %+v, %v", test.tool, test.platform, got, ok)
+		}
+	}
+}
+
 // The repository's own lock is one that Text would write, and pins every tool of the recipe.
 func TestOurs(t *testing.T) {
 	t.Parallel()

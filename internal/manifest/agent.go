@@ -7,12 +7,12 @@ import (
 	"slices"
 	"strings"
 
-	"bottle.internal/internal/guest"
+	"bottle.internal/internal/guestapi"
 	"bottle.internal/internal/names"
 	"bottle.internal/internal/nearest"
 )
 
-var workdirPattern = regexp.MustCompile(`^` + guest.AgentHome + `(/[A-Za-z0-9_.+-]+)+$`)
+var workdirPattern = regexp.MustCompile(`^` + guestapi.AgentHome + `(/[A-Za-z0-9_.+-]+)+$`)
 
 const maxPrompt = 64 << 10
 
@@ -53,7 +53,7 @@ func readAgent(t *table, name string, fromCwd bool) *rawAgent {
 	}
 	if a.Workdir, _ = t.text("workdir"); a.Workdir != "" {
 		if path.Clean(a.Workdir) != a.Workdir || !workdirPattern.MatchString(a.Workdir) || len(a.Workdir) > 200 {
-			t.bad("workdir", "%q must be a plain path below %s, such as %s", a.Workdir, guest.AgentHome, guest.AgentWorkdir)
+			t.bad("workdir", "%q must be a plain path below %s, such as %s", a.Workdir, guestapi.AgentHome, guestapi.AgentWorkdir)
 		}
 	}
 	a.BaseURL = readBaseURL(t)

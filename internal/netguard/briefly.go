@@ -28,5 +28,5 @@ func Briefly(err error, limit int) string {
 	if errors.As(err, &op) && op.Err != nil {
 		err = op.Err
 	}
-	return printable.Text(fmt.Sprint(err), limit)
+	return printable.ASCII(fmt.Sprint(err), limit)
 }

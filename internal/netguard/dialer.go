@@ -9,7 +9,7 @@ import (
 	"slices"
 	"time"
 
-	"bottle.internal/internal/firewall/hostname"
+	"bottle.internal/internal/urlpart/hostname"
 )
 
 // Resolver finds the addresses of a name. The name arrives in canonical form, without a

@@ -6,11 +6,11 @@ import (
 	"strings"
 	"testing"
 
+	"bottle.internal/internal/ask"
 	"bottle.internal/internal/canary"
 	"bottle.internal/internal/egress"
 	"bottle.internal/internal/gitgate"
 	"bottle.internal/internal/plan"
-	"bottle.internal/internal/proposal/ask"
 	"bottle.internal/internal/secret"
 )
 

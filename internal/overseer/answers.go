@@ -8,10 +8,10 @@ import (
 	"fmt"
 	"slices"
 
+	"bottle.internal/internal/ask"
 	"bottle.internal/internal/control"
 	"bottle.internal/internal/daemons"
 	"bottle.internal/internal/proposal"
-	"bottle.internal/internal/proposal/ask"
 	"bottle.internal/internal/sshagent"
 )
 

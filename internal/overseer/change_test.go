@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"bottle.internal/internal/ask"
 	"bottle.internal/internal/control"
 	"bottle.internal/internal/daemons"
 	"bottle.internal/internal/egress"
@@ -16,7 +17,6 @@ import (
 	"bottle.internal/internal/overseer"
 	"bottle.internal/internal/plan"
 	"bottle.internal/internal/proposal"
-	"bottle.internal/internal/proposal/ask"
 )
 
 // egress first, so that the firewall never leads to one that does not know the route; the

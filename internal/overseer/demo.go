@@ -7,8 +7,8 @@ import (
 	"slices"
 	"time"
 
+	"bottle.internal/internal/ask"
 	"bottle.internal/internal/proposal"
-	"bottle.internal/internal/proposal/ask"
 )
 
 // demoPause is how often the demo's stand-in looks for requests.

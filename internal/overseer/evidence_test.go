@@ -10,11 +10,11 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
+	"bottle.internal/internal/ask"
 	"bottle.internal/internal/control"
 	"bottle.internal/internal/daemons"
 	"bottle.internal/internal/overseer"
 	"bottle.internal/internal/proposal"
-	"bottle.internal/internal/proposal/ask"
 	"bottle.internal/tests/sshd"
 )
 

@@ -15,12 +15,12 @@ import (
 
 	"go.uber.org/goleak"
 
+	"bottle.internal/internal/ask"
 	"bottle.internal/internal/ca"
 	"bottle.internal/internal/control"
 	"bottle.internal/internal/overseer"
 	"bottle.internal/internal/plan"
 	"bottle.internal/internal/proposal"
-	"bottle.internal/internal/proposal/ask"
 	"bottle.internal/internal/secret"
 	"bottle.internal/tests/sshd"
 )

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 
+	"bottle.internal/internal/ask"
 	"bottle.internal/internal/control"
 	"bottle.internal/internal/daemons"
 	"bottle.internal/internal/egress"
@@ -15,7 +16,6 @@ import (
 	"bottle.internal/internal/gitgate"
 	"bottle.internal/internal/plan"
 	"bottle.internal/internal/proposal"
-	"bottle.internal/internal/proposal/ask"
 	"bottle.internal/internal/rules"
 	"bottle.internal/internal/secret"
 	"bottle.internal/internal/token"

@@ -10,12 +10,12 @@ import (
 	"strings"
 	"testing"
 
+	"bottle.internal/internal/ask"
 	"bottle.internal/internal/egress"
 	"bottle.internal/internal/firewall"
 	"bottle.internal/internal/gitgate"
 	"bottle.internal/internal/overseer"
 	"bottle.internal/internal/plan"
-	"bottle.internal/internal/proposal/ask"
 	"bottle.internal/internal/secret"
 	"bottle.internal/internal/token"
 )

@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"strings"
 
-	"bottle.internal/internal/event"
+	"bottle.internal/internal/printable"
 )
 
 // Effect is what a change does to the agent's power.
@@ -55,7 +55,7 @@ func (c Changes) Text() string {
 		if change.At != "" {
 			line += " (" + change.At + ")"
 		}
-		b.WriteString(event.SafeText(strings.NewReplacer("\n", `\n`, "\t", `\t`).Replace(line)) + "\n")
+		b.WriteString(printable.SafeText(strings.NewReplacer("\n", `\n`, "\t", `\t`).Replace(line)) + "\n")
 	}
 	return b.String()
 }

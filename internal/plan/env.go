@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"bottle.internal/internal/guest"
+	"bottle.internal/internal/guestapi"
 	"bottle.internal/internal/manifest"
 )
 
@@ -44,7 +44,7 @@ func (r *resolver) env(p Plan, d demo) []Env {
 		put(SourceBottle, name, "127.0.0.1,localhost")
 	}
 	for _, name := range []string{"GIT_SSL_CAINFO", "NODE_EXTRA_CA_CERTS", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"} {
-		put(SourceBottle, name, guest.CABundle)
+		put(SourceBottle, name, guestapi.CABundle)
 	}
 	if p.Prompt.Guest != "" {
 		put(SourceBottle, "BOTTLE_PROMPT_FILE", p.Prompt.Guest)

@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"bottle.internal/internal/guest"
+	"bottle.internal/internal/guestapi"
 	"bottle.internal/internal/manifest"
 )
 
@@ -41,9 +41,9 @@ func skillsOf(a manifest.Agent) []Skill {
 func promptOf(a manifest.Agent) Prompt {
 	switch {
 	case a.Prompt != "":
-		return Prompt{Text: strings.TrimRight(a.Prompt, "\n") + "\n", Guest: guest.PromptFile}
+		return Prompt{Text: strings.TrimRight(a.Prompt, "\n") + "\n", Guest: guestapi.PromptFile}
 	case a.PromptFile != "":
-		prompt := Prompt{File: hostPath(a.File, a.PromptFile), Guest: guest.PromptFile}
+		prompt := Prompt{File: hostPath(a.File, a.PromptFile), Guest: guestapi.PromptFile}
 		if a.FromCwd {
 			prompt.Root = filepath.Dir(a.File)
 		}

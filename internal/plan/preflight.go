@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"bottle.internal/internal/event"
+	"bottle.internal/internal/printable"
 )
 
 // Preflight is what the operator reads before saying yes: who runs, what it sees, and
@@ -54,7 +54,7 @@ func (l *lines) add(label string, values ...string) {
 		}
 		// A newline in a value would look like a line of ours.
 		value = strings.ReplaceAll(value, "\n", `\n`)
-		fmt.Fprintf(&l.b, "%-10s %s\n", label, event.SafeText(strings.ReplaceAll(value, "\t", `\t`)))
+		fmt.Fprintf(&l.b, "%-10s %s\n", label, printable.SafeText(strings.ReplaceAll(value, "\t", `\t`)))
 	}
 }
 

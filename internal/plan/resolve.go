@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"bottle.internal/internal/guest"
+	"bottle.internal/internal/guestapi"
 	"bottle.internal/internal/manifest"
 	"bottle.internal/internal/names"
 )
@@ -78,7 +78,7 @@ func (r *resolver) plan() Plan {
 	p := Plan{
 		Format: Format, Identity: id, Agent: r.agent.Name, Bottle: r.bottle.Name, Template: r.agent.Template,
 		Manifest:  Manifest{Path: r.agent.File, FromCwd: r.agent.FromCwd, At: r.agent.At()},
-		Workdir:   cmp.Or(r.agent.Workdir, guest.AgentWorkdir),
+		Workdir:   cmp.Or(r.agent.Workdir, guestapi.AgentWorkdir),
 		Prompt:    promptOf(r.agent),
 		Skills:    skillsOf(r.agent),
 		StateDirs: listed(r.template.stateDirs),

@@ -6,7 +6,7 @@ import (
 	"strconv"
 	"strings"
 
-	"bottle.internal/internal/guest"
+	"bottle.internal/internal/guestapi"
 )
 
 // The table of templates: how each agent program is run without asking, told its prompt,
@@ -84,7 +84,7 @@ func claude() template {
 		batch:       []string{"claude", "--dangerously-skip-permissions", "--print"},
 		prompt:      promptPositional,
 		tools:       []string{"claude"},
-		stateDirs:   []string{guest.AgentHome + "/.claude"},
+		stateDirs:   []string{guestapi.AgentHome + "/.claude"},
 		env: map[string]string{
 			"CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC":             on,
 			"CLAUDE_CODE_DISABLE_OFFICIAL_MARKETPLACE_AUTOINSTALL": on,
@@ -130,13 +130,13 @@ func claudeFiles(s settings) []File {
 		state.Servers = map[string]server{"bottle": {Type: "http", URL: s.mcp, AlwaysLoad: true}}
 	}
 	return []File{
-		jsonFile(guest.AgentHome+"/.claude.json", state),
-		jsonFile(guest.AgentHome+"/.claude/settings.json", map[string]bool{"skipDangerousModePermissionPrompt": true}),
+		jsonFile(guestapi.AgentHome+"/.claude.json", state),
+		jsonFile(guestapi.AgentHome+"/.claude/settings.json", map[string]bool{"skipDangerousModePermissionPrompt": true}),
 	}
 }
 
 func codex() template {
-	dir := guest.AgentHome + "/.codex"
+	dir := guestapi.AgentHome + "/.codex"
 	return template{
 		interactive:  []string{"codex", "--dangerously-bypass-approvals-and-sandbox"},
 		batch:        []string{"codex", "exec", "--dangerously-bypass-approvals-and-sandbox", "--skip-git-repo-check"},
@@ -189,13 +189,13 @@ trust_level = "trusted"
 }
 
 func opencode() template {
-	config := guest.AgentHome + "/.config/opencode"
+	config := guestapi.AgentHome + "/.config/opencode"
 	return template{
 		interactive: []string{"opencode", "--auto"},
 		batch:       []string{"opencode", "run", "--auto"},
 		prompt:      promptFlag,
 		tools:       []string{"opencode"},
-		stateDirs:   []string{guest.AgentHome + "/.local/share/opencode", config},
+		stateDirs:   []string{guestapi.AgentHome + "/.local/share/opencode", config},
 		env: map[string]string{
 			"OPENCODE_DISABLE_AUTOUPDATE":      on,
 			"OPENCODE_DISABLE_DEFAULT_PLUGINS": on,

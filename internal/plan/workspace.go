@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"strings"
 
-	"bottle.internal/internal/event"
+	"bottle.internal/internal/bytesize"
 )
 
 // Workspace is a directory of the host that is copied into the machine.
@@ -40,7 +40,7 @@ func (p Plan) workspaceTexts() []string {
 	for _, e := range w.Excluded {
 		excluded += e.Count
 	}
-	texts := []string{fmt.Sprintf("%s -> %s, %d files, %s (%d excluded)", w.Dir, p.Workdir, w.Files, event.Bytes(w.Bytes), excluded)}
+	texts := []string{fmt.Sprintf("%s -> %s, %d files, %s (%d excluded)", w.Dir, p.Workdir, w.Files, bytesize.Of(w.Bytes), excluded)}
 	if len(w.Biggest) > 0 {
 		texts = append(texts, "biggest: "+strings.Join(w.Biggest, ", "))
 	}

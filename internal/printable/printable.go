@@ -1,7 +1,8 @@
 // Package printable makes text from outside safe to show.
 //
-// What it returns is one line of printable ASCII, bounded, and says of every other byte which
-// it was.
+// ASCII is for logs, headers and other machines: one line of printable ASCII, bounded.
+// SafeText, SafeLine and SafeJSON are for a person's terminal: letters of the world stay.
+// All of them say of every byte or character that they do not show which it was.
 package printable
 
 import (
@@ -9,14 +10,14 @@ import (
 	"strings"
 )
 
-// Text makes text safe for a log, a header and a terminal: one line of printable ASCII,
+// ASCII makes text safe for a log, a header and a terminal: one line of printable ASCII,
 // everything else escaped, cut at limit bytes before escaping.
-func Text(text string, limit int) string {
+func ASCII(text string, limit int) string {
 	cut := ""
 	if len(text) > limit {
 		text, cut = text[:limit], "..."
 	}
-	if Is(text) && !strings.Contains(text, `\`) {
+	if IsASCII(text) && !strings.Contains(text, `\`) {
 		return text + cut
 	}
 	quoted := strconv.QuoteToASCII(text)
@@ -24,8 +25,8 @@ func Text(text string, limit int) string {
 	return strings.NewReplacer(`\\`, `\\`, `\"`, `"`).Replace(quoted[1:len(quoted)-1]) + cut
 }
 
-// Is reports whether text is printable ASCII, spaces included.
-func Is(text string) bool {
+// IsASCII reports whether text is printable ASCII, spaces included.
+func IsASCII(text string) bool {
 	for i := range len(text) {
 		if text[i] < ' ' || text[i] >= 0x7f {
 			return false

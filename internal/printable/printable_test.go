@@ -20,7 +20,7 @@ func TestText(t *testing.T) {
 		"\u202e\u009b\xff": `\u202e\u009b\xff`,
 		"0123456789abc":    "0123456789abc",
 	} {
-		if got := printable.Text(text, 100); got != want {
+		if got := printable.ASCII(text, 100); got != want {
 			t.Errorf("Text(%q) = %q, want %q", text, got, want)
 		}
 	}
@@ -35,7 +35,7 @@ func TestTextIsCut(t *testing.T) {
 		"012345678\u00e9":        `012345678\xc3...`,
 		"\n\n\n\n\n\n\n\n\n\n\n": strings.Repeat(`\n`, 10) + "...",
 	} {
-		if got := printable.Text(text, 10); got != want {
+		if got := printable.ASCII(text, 10); got != want {
 			t.Errorf("Text(%q) = %q, want %q", text, got, want)
 		}
 	}
@@ -46,7 +46,7 @@ func TestIs(t *testing.T) {
 	for text, want := range map[string]bool{
 		"": true, " ~": true, `\"`: true, "\x1f": false, "\x7f": false, "a\nb": false, "\u00e9": false, "\xff": false,
 	} {
-		if got := printable.Is(text); got != want {
+		if got := printable.IsASCII(text); got != want {
 			t.Errorf("Is(%q) = %t", text, got)
 		}
 	}
@@ -57,8 +57,8 @@ func FuzzText(f *testing.F) {
 		f.Add(text, 10)
 	}
 	f.Fuzz(func(t *testing.T, text string, limit int) {
-		got := printable.Text(text, max(0, limit))
-		if !printable.Is(got) {
+		got := printable.ASCII(text, max(0, limit))
+		if !printable.IsASCII(got) {
 			t.Errorf("%q is not printable", got)
 		}
 	})

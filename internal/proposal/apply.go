@@ -6,9 +6,9 @@ import (
 	"slices"
 	"strings"
 
+	"bottle.internal/internal/ask"
 	"bottle.internal/internal/forge"
 	"bottle.internal/internal/plan"
-	"bottle.internal/internal/proposal/ask"
 )
 
 const (

@@ -8,9 +8,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"bottle.internal/internal/ask"
 	"bottle.internal/internal/plan"
 	"bottle.internal/internal/proposal"
-	"bottle.internal/internal/proposal/ask"
 )
 
 func basePlan() plan.Plan {

@@ -8,8 +8,8 @@ import (
 	"slices"
 	"time"
 
+	"bottle.internal/internal/ask"
 	"bottle.internal/internal/plan"
-	"bottle.internal/internal/proposal/ask"
 )
 
 // ErrStale means that the operator decided about something that is not there any more.

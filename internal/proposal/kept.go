@@ -9,8 +9,8 @@ import (
 	"slices"
 	"time"
 
+	"bottle.internal/internal/ask"
 	"bottle.internal/internal/plan"
-	"bottle.internal/internal/proposal/ask"
 	"bottle.internal/internal/state"
 )
 

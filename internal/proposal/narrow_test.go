@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"testing"
 
+	"bottle.internal/internal/ask"
 	"bottle.internal/internal/proposal"
-	"bottle.internal/internal/proposal/ask"
 )
 
 // Who types a host once more types the one of the proposal, or decides nothing.

@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"bottle.internal/internal/proposal/ask"
+	"bottle.internal/internal/ask"
 )
 
 // FuzzParse feeds any bytes to the readers of the queue's files. What they accept is checked

@@ -30,10 +30,10 @@ import (
 	"slices"
 	"time"
 
-	"bottle.internal/internal/event"
+	"bottle.internal/internal/ask"
 	"bottle.internal/internal/names"
 	"bottle.internal/internal/plan"
-	"bottle.internal/internal/proposal/ask"
+	"bottle.internal/internal/printable"
 )
 
 // ErrNotFound means that there is no such proposal.
@@ -270,5 +270,5 @@ func encode(value any) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encoding %T: %w", value, err)
 	}
-	return []byte(event.SafeJSON(string(raw)) + "\n"), nil
+	return []byte(printable.SafeJSON(string(raw)) + "\n"), nil
 }

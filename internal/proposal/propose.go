@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"bottle.internal/internal/proposal/ask"
+	"bottle.internal/internal/ask"
 )
 
 // maxKept bounds how many settled proposals stay on disk; the audit log has all of them.

@@ -4,7 +4,7 @@ import (
 	"context"
 	"time"
 
-	"bottle.internal/internal/proposal/ask"
+	"bottle.internal/internal/ask"
 )
 
 // AskPush asks for a push: it returns the outcome, waiting for it at most patience (and

@@ -9,8 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"bottle.internal/internal/ask"
 	"bottle.internal/internal/plan"
-	"bottle.internal/internal/proposal/ask"
 )
 
 // Events of the audit log.

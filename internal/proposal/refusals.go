@@ -3,7 +3,7 @@ package proposal
 import (
 	"time"
 
-	"bottle.internal/internal/proposal/ask"
+	"bottle.internal/internal/ask"
 )
 
 const (

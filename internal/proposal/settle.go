@@ -8,8 +8,8 @@ import (
 	"maps"
 	"time"
 
+	"bottle.internal/internal/ask"
 	"bottle.internal/internal/plan"
-	"bottle.internal/internal/proposal/ask"
 )
 
 // Run puts decisions into force until ctx ends. While nothing is pending it sleeps; else it

@@ -12,7 +12,7 @@ import (
 	"strings"
 	"syscall"
 
-	"bottle.internal/internal/proposal/ask"
+	"bottle.internal/internal/ask"
 	"bottle.internal/internal/state"
 )
 

@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"io/fs"
 
+	"bottle.internal/internal/ask"
 	"bottle.internal/internal/plan"
-	"bottle.internal/internal/proposal/ask"
 )
 
 // View is a proposal as the operator sees it.

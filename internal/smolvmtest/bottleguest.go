@@ -9,8 +9,8 @@ import (
 	"slices"
 	"strconv"
 
-	"bottle.internal/internal/guest"
 	"bottle.internal/internal/guest/probe"
+	"bottle.internal/internal/guestapi"
 )
 
 // bottleGuest plays the program that runs in every machine: it has a way out, takes what it
@@ -20,7 +20,7 @@ func (t *fakeTool) bottleGuest(line parsed, args []string, stdin *bufio.Reader) 
 	if at < 0 || at+1 >= len(args) {
 		return nil // a terminal's size
 	}
-	nonce := guest.Nonce(args[at+1])
+	nonce := guestapi.Nonce(args[at+1])
 	code := 0
 	switch args[0] {
 	case "provision":
@@ -39,14 +39,14 @@ func (t *fakeTool) bottleGuest(line parsed, args []string, stdin *bufio.Reader) 
 			return err
 		}
 	}
-	_, err := fmt.Fprint(os.Stderr, guest.Frame(nonce, code))
+	_, err := fmt.Fprint(os.Stderr, guestapi.Frame(nonce, code))
 	return err
 }
 
 // freshGuest recognises a call by which a program that is sent takes bottle-guest's place. It
 // must never run: the fake's programs run on the host.
 func (t *fakeTool) freshGuest(line parsed) (done bool, err error) {
-	script := guest.FreshArgs(0, []string{guest.Program})[2]
+	script := guestapi.FreshArgs(0, []string{guestapi.Program})[2]
 	if len(line.rest) < 6 || line.rest[2] != script {
 		return false, nil
 	}
@@ -62,7 +62,7 @@ func (t *fakeTool) freshGuest(line parsed) (done bool, err error) {
 }
 
 // proveBoundary says what a guest without another way out says of its probes.
-func proveBoundary(stdin *bufio.Reader, nonce guest.Nonce) error {
+func proveBoundary(stdin *bufio.Reader, nonce guestapi.Nonce) error {
 	line, err := probe.ReadLine(stdin)
 	if err != nil {
 		return err
@@ -75,6 +75,6 @@ func proveBoundary(stdin *bufio.Reader, nonce guest.Nonce) error {
 	for _, p := range probes {
 		said = append(said, probe.Observation{Name: p.Name, Reached: p.Kind == probe.Health})
 	}
-	fmt.Print(guest.Proved(nonce))
+	fmt.Print(guestapi.Proved(nonce))
 	return probe.Write(os.Stdout, said)
 }

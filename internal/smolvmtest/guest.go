@@ -16,7 +16,7 @@ import (
 	"time"
 
 	"bottle.internal/internal/execx"
-	"bottle.internal/internal/guest"
+	"bottle.internal/internal/guestapi"
 )
 
 // outputCap bounds plain and --stream exec.
@@ -36,7 +36,7 @@ func (t *fakeTool) exec(line parsed) error {
 		fmt.Fprintln(os.Stderr, "error: the following required arguments were not provided:\n  <COMMAND>...")
 		return exitCode(2)
 	}
-	if line.rest[0] == guest.Program {
+	if line.rest[0] == guestapi.Program {
 		return t.bottleGuest(line, line.rest[1:], bufio.NewReader(os.Stdin))
 	}
 	if done, err := t.freshGuest(line); done {

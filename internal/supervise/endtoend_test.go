@@ -6,8 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"bottle.internal/internal/ask"
 	"bottle.internal/internal/proposal"
-	"bottle.internal/internal/proposal/ask"
 	"bottle.internal/internal/supervise"
 )
 

@@ -15,10 +15,10 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 	"go.uber.org/goleak"
 
+	"bottle.internal/internal/ask"
 	"bottle.internal/internal/control"
 	"bottle.internal/internal/plan"
 	"bottle.internal/internal/proposal"
-	"bottle.internal/internal/proposal/ask"
 	"bottle.internal/internal/secret"
 	"bottle.internal/internal/supervise"
 	"bottle.internal/tests/eventually"

@@ -14,9 +14,9 @@ import (
 	"testing"
 	"time"
 
+	"bottle.internal/internal/ask"
 	"bottle.internal/internal/control"
 	"bottle.internal/internal/proposal"
-	"bottle.internal/internal/proposal/ask"
 	"bottle.internal/internal/secret"
 	"bottle.internal/internal/supervise"
 	"bottle.internal/tests/eventually"

@@ -3,7 +3,7 @@ package supervise
 import (
 	"time"
 
-	"bottle.internal/internal/proposal/ask"
+	"bottle.internal/internal/ask"
 )
 
 // Events of the log.

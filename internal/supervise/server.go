@@ -14,8 +14,8 @@ import (
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
+	"bottle.internal/internal/ask"
 	"bottle.internal/internal/journal"
-	"bottle.internal/internal/proposal/ask"
 )
 
 const (

@@ -22,8 +22,8 @@ import (
 	"net"
 	"sync"
 
+	"bottle.internal/internal/ask"
 	"bottle.internal/internal/control"
-	"bottle.internal/internal/proposal/ask"
 )
 
 // DefaultListen is where the bundle's gate finds the daemon.
@@ -61,24 +61,10 @@ func Run(ctx context.Context, channel Channel, log io.Writer) error {
 func (s *Server) Follow(ctx context.Context, listener net.Listener) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	ended := errors.New("the channel to init ended")
 	var following sync.WaitGroup
-	following.Go(func() {
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case inputs, open := <-s.channel.Inputs():
-				if !open {
-					cancel(ended)
-					return
-				}
-				s.reload(inputs)
-			}
-		}
-	})
+	following.Go(func() { cancel(control.Follow(ctx, s.channel.Inputs(), s.reload)) })
 	err := s.Serve(ctx, listener)
-	if errors.Is(context.Cause(ctx), ended) {
+	if ended := context.Cause(ctx); errors.Is(ended, control.ErrOrphaned) {
 		err = errors.Join(err, ended)
 	}
 	cancel(nil)

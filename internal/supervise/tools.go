@@ -8,8 +8,8 @@ import (
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
+	"bottle.internal/internal/ask"
 	"bottle.internal/internal/control"
-	"bottle.internal/internal/proposal/ask"
 )
 
 const toolList = "list-egress-routes"

@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"strings"
 
-	"bottle.internal/internal/event"
+	"bottle.internal/internal/printable"
 )
 
 // Describe is what happened, without time and source, on one line that is safe to print.
@@ -60,7 +60,7 @@ func empty(word string) bool { return word == "" }
 
 // oneLine escapes line breaks and tabs too: a record is one line, whatever is in it.
 func oneLine(text string) string {
-	return strings.NewReplacer("\n", `\n`, "\t", `\t`).Replace(event.SafeText(text))
+	return strings.NewReplacer("\n", `\n`, "\t", `\t`).Replace(printable.SafeText(text))
 }
 
 // fields are what is left to say of a record.

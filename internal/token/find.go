@@ -14,8 +14,8 @@ import (
 	"syscall"
 	"time"
 
-	"bottle.internal/internal/event"
 	"bottle.internal/internal/execx"
+	"bottle.internal/internal/printable"
 	"bottle.internal/internal/secret"
 )
 
@@ -178,7 +178,7 @@ func (s *slot) failure(err error, printed string) error {
 	if over := len(detail) - maxDetail; over > 0 {
 		detail = "..." + detail[over:]
 	}
-	problem.Detail = event.SafeText(detail)
+	problem.Detail = printable.SafeText(detail)
 	return problem
 }
 

@@ -8,14 +8,14 @@ import (
 
 	"golang.org/x/net/idna"
 
+	"bottle.internal/internal/ask"
 	"bottle.internal/internal/egress"
 	"bottle.internal/internal/firewall"
-	"bottle.internal/internal/firewall/hostname"
 	"bottle.internal/internal/forge"
 	"bottle.internal/internal/nearest"
 	"bottle.internal/internal/plan"
 	"bottle.internal/internal/proposal"
-	"bottle.internal/internal/proposal/ask"
+	"bottle.internal/internal/urlpart/hostname"
 )
 
 // remedy says what would have to be written or typed, if anything would help.

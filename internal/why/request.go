@@ -166,7 +166,7 @@ func (f Facts) judge(p plan.Plan, r Request, t target) (verdict, error) {
 	}
 	v.steps = append(v.steps, step)
 	for _, name := range r.Headers {
-		v.headers = append(v.headers, Header{printable.Text(name, 60), fateInClear(name, tunnels)})
+		v.headers = append(v.headers, Header{printable.ASCII(name, 60), fateInClear(name, tunnels)})
 	}
 	if !d.Allow || d.Route.Mode != firewall.Routed {
 		return v, nil
@@ -215,7 +215,7 @@ func (v *verdict) askEgress(p plan.Plan, r Request) error {
 	}
 	v.told, v.headers = &told, nil
 	for _, name := range r.Headers {
-		v.headers = append(v.headers, Header{printable.Text(name, 60), told.Header(name)})
+		v.headers = append(v.headers, Header{printable.ASCII(name, 60), told.Header(name)})
 	}
 	head := egress.Head{
 		Method: r.Method, Target: v.path, Authority: v.authority, Upgrade: v.upgrade,

@@ -4,17 +4,16 @@ import (
 	"fmt"
 	"strings"
 
-	"bottle.internal/internal/event"
 	"bottle.internal/internal/printable"
 )
 
-func safe(text string) string { return printable.Text(text, 120) }
+func safe(text string) string { return printable.ASCII(text, 120) }
 
 // Text is for people. What was typed or written in a manifest cannot move the cursor.
 func (a Answer) Text() string {
 	var b strings.Builder
 	line := func(format string, args ...any) {
-		b.WriteString(event.SafeText(strings.ReplaceAll(fmt.Sprintf(format, args...), "\n", `\n`)) + "\n")
+		b.WriteString(printable.SafeText(strings.ReplaceAll(fmt.Sprintf(format, args...), "\n", `\n`)) + "\n")
 	}
 	verdict := "allowed"
 	if step := a.Decisive(); !a.Allowed {

@@ -10,9 +10,9 @@ package why
 import (
 	"time"
 
+	"bottle.internal/internal/ask"
 	"bottle.internal/internal/firewall/leak"
 	"bottle.internal/internal/plan"
-	"bottle.internal/internal/proposal/ask"
 )
 
 // Facts are what there is to know about a bottle.

@@ -7,12 +7,12 @@ import (
 	"testing"
 	"time"
 
+	toolask "bottle.internal/internal/ask"
 	"bottle.internal/internal/firewall/leak"
 	"bottle.internal/internal/manifest"
 	"bottle.internal/internal/names"
 	"bottle.internal/internal/plan"
 	"bottle.internal/internal/proposal"
-	toolask "bottle.internal/internal/proposal/ask"
 	"bottle.internal/internal/why"
 )
 

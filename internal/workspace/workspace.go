@@ -18,7 +18,7 @@ import (
 	"strings"
 	"time"
 
-	"bottle.internal/internal/event"
+	"bottle.internal/internal/printable"
 )
 
 // ApplyDir is where a copy-out keeps its journal inside the directory that it changes. No
@@ -86,7 +86,7 @@ func (n *Name) UnmarshalText(text []byte) error {
 
 // Show is the name for people: one line in which nothing moves the cursor or hides.
 func (n Name) Show() string {
-	return strings.NewReplacer("\n", `\n`, "\t", `\t`).Replace(event.SafeText(string(n)))
+	return strings.NewReplacer("\n", `\n`, "\t", `\t`).Replace(printable.SafeText(string(n)))
 }
 
 // Record says where a workspace came from. It is a small file of the instance, beside the

@@ -26,7 +26,7 @@ import (
 	"bottle.internal/internal/ca"
 	"bottle.internal/internal/event"
 	"bottle.internal/internal/execx"
-	"bottle.internal/internal/guest"
+	"bottle.internal/internal/guestapi"
 	"bottle.internal/internal/imagebuild"
 	"bottle.internal/internal/imagebuild/npm"
 	"bottle.internal/internal/lockfile"
@@ -90,7 +90,7 @@ func bundleVariable(t *testing.T, name, roots string) []string {
 		t.Fatal(err)
 	}
 	for _, variable := range p.Env {
-		if variable.Name == name && variable.Value == guest.CABundle {
+		if variable.Name == name && variable.Value == guestapi.CABundle {
 			return []string{name + "=" + roots}
 		}
 	}
@@ -119,10 +119,8 @@ func claude(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, pin := range lock.Npm {
-		if pin.Tool == "claude" && pin.Platform == "linux/"+runtime.GOARCH {
-			ball.Version, ball.Integrity = pin.Version, pin.Integrity
-		}
+	if pin, ok := lock.Tool("claude", "linux/"+runtime.GOARCH); ok {
+		ball.Version, ball.Integrity = pin.Version, pin.Integrity
 	}
 	home, err := os.UserHomeDir()
 	if err != nil {

@@ -58,7 +58,7 @@ func planOf(b *testing.B, r *rig.Rig, cache string, recipe *imagebuild.Recipe, t
 		Base: imagebuild.BaseOptions{Choice: choice(r), Debian: debian.Host{
 			Root: os.DirFS("/"), Env: r.Env, OS: runtime.GOOS, Arch: runtime.GOARCH, UID: os.Getuid(), User: me.Username,
 		}},
-		Npm: imagebuild.NpmOptions{Pins: pins(b, r), Host: npm.Host{Env: r.Env, Dir: r.Source, Home: me.HomeDir}},
+		Npm: imagebuild.NpmOptions{Lock: lock(b, r), Host: npm.Host{Env: r.Env, Dir: r.Source, Home: me.HomeDir}},
 	})
 	job, err := builder.Plan(b.Context(), recipe, imagebuild.Selection{
 		Platform: v1.Platform{OS: "linux", Architecture: runtime.GOARCH}, Tools: tools,

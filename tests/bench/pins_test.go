@@ -8,13 +8,12 @@ import (
 	"runtime"
 	"testing"
 
-	"bottle.internal/internal/imagebuild"
 	"bottle.internal/internal/lockfile"
 	"bottle.internal/tests/integration/rig"
 )
 
-// pins are the versions of the tools in bottle.lock.
-func pins(b *testing.B, r *rig.Rig) []imagebuild.Pin {
+// lock is the checkout's bottle.lock.
+func lock(b *testing.B, r *rig.Rig) lockfile.File {
 	b.Helper()
 	text, err := os.ReadFile(filepath.Join(r.Source, lockfile.Name))
 	if err != nil {
@@ -24,21 +23,15 @@ func pins(b *testing.B, r *rig.Rig) []imagebuild.Pin {
 	if err != nil {
 		b.Fatal(err)
 	}
-	var all []imagebuild.Pin
-	for _, npm := range lock.Npm {
-		all = append(all, imagebuild.Pin(npm))
-	}
-	return all
+	return lock
 }
 
 // integrity of a tool's pinned tarball.
 func integrity(b *testing.B, r *rig.Rig, tool string) string {
 	b.Helper()
-	for _, pin := range pins(b, r) {
-		if pin.Tool == tool && pin.Platform == "linux/"+runtime.GOARCH {
-			return pin.Integrity
-		}
+	pin, ok := lock(b, r).Tool(tool, "linux/"+runtime.GOARCH)
+	if !ok {
+		b.Fatalf("%s does not pin the tool %s", lockfile.Name, tool)
 	}
-	b.Fatalf("%s does not pin the tool %s", lockfile.Name, tool)
-	return ""
+	return pin.Integrity
 }

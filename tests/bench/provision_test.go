@@ -18,7 +18,7 @@ import (
 	"time"
 
 	"bottle.internal/internal/execx"
-	"bottle.internal/internal/guest"
+	"bottle.internal/internal/guestapi"
 	ports "bottle.internal/internal/plan"
 	"bottle.internal/pkg/provision"
 	"bottle.internal/tests/integration/rig"
@@ -31,7 +31,7 @@ type door struct {
 }
 
 func (d door) Install(ctx context.Context, archive []byte, stderr io.Writer) (int, error) {
-	args := append([]string{"machine", "exec", "--name", d.name, "-i", "--"}, guest.ProvisionArgs(guest.NewNonce(), ports.PortFirewall)...)
+	args := append([]string{"machine", "exec", "--name", d.name, "-i", "--"}, guestapi.ProvisionArgs(guestapi.NewNonce(), ports.PortFirewall)...)
 	err := execx.Run(ctx, execx.Cmd{
 		Path: d.rig.VMTool, Args: args, Env: d.rig.VMEnv, Dir: d.rig.Dir, Stdout: io.Discard, Stderr: stderr,
 		Stdin: io.MultiReader(strings.NewReader("[]\n"), bytes.NewReader(archive)), // no probes before it
@@ -90,7 +90,7 @@ func BenchmarkSkillFiles(b *testing.B) {
 			n++
 			name := fmt.Sprintf("bottle-bench-skills-%d", n)
 			vm(b, r, "machine", "create", "--name", name, "--from", pack, "--cpus", "2", "--mem", "1024", "--overlay", "10",
-				"--mount-socket", socket+":"+guest.SocketPath(ports.PortFirewall))
+				"--mount-socket", socket+":"+guestapi.SocketPath(ports.PortFirewall))
 			defer vm(b, r, "machine", "delete", "--name", name, "--force")
 			vm(b, r, "machine", "start", "--name", name)
 			begin := time.Now()

@@ -23,8 +23,8 @@ import (
 	"bottle.internal/internal/audit"
 	"bottle.internal/internal/boundary"
 	"bottle.internal/internal/execx"
-	"bottle.internal/internal/guest"
 	"bottle.internal/internal/guest/probe"
+	"bottle.internal/internal/guestapi"
 	"bottle.internal/internal/launch"
 	"bottle.internal/internal/link"
 	"bottle.internal/internal/manifest"
@@ -151,17 +151,17 @@ func (played) Delete(context.Context, string) error { return nil }
 
 // Exec plays bottle-guest: provision, or an agent that ends well at once.
 func (m played) Exec(_ context.Context, o smolvm.ExecOptions) (int, error) {
-	nonce := guest.Nonce(o.Command[slices.Index(o.Command, "--nonce")+1])
+	nonce := guestapi.Nonce(o.Command[slices.Index(o.Command, "--nonce")+1])
 	if slices.Contains(o.Command, "provision") {
 		if err := m.g.provisioned(o, nonce); err != nil {
 			return -1, err
 		}
 	}
-	_, err := io.WriteString(o.Stderr, guest.Frame(nonce, 0))
+	_, err := io.WriteString(o.Stderr, guestapi.Frame(nonce, 0))
 	return 0, err
 }
 
-func (g *inhabited) provisioned(o smolvm.ExecOptions, nonce guest.Nonce) error {
+func (g *inhabited) provisioned(o smolvm.ExecOptions, nonce guestapi.Nonce) error {
 	stdin := bufio.NewReader(o.Stdin)
 	line, err := probe.ReadLine(stdin)
 	if err != nil {
@@ -175,7 +175,7 @@ func (g *inhabited) provisioned(o smolvm.ExecOptions, nonce guest.Nonce) error {
 	for _, p := range probes {
 		said = append(said, probe.Observation{Name: p.Name, Reached: p.Kind == probe.Health, Saw: "as it should be"})
 	}
-	out := bytes.NewBufferString(guest.Proved(nonce))
+	out := bytes.NewBufferString(guestapi.Proved(nonce))
 	if err := probe.Write(out, said); err != nil {
 		return err
 	}
@@ -204,7 +204,7 @@ func (g *inhabited) provisioned(o smolvm.ExecOptions, nonce guest.Nonce) error {
 func (g *inhabited) way(t *testing.T, port uint16) (address string) {
 	t.Helper()
 	listener := fakenet.Listen(t)
-	socket := g.sockets[guest.SocketPath(port)]
+	socket := g.sockets[guestapi.SocketPath(port)]
 	fakenet.Serve(t, listener, func(conn net.Conn) {
 		behind, err := net.Dial("unix", socket)
 		if err == nil {

@@ -14,8 +14,8 @@ import (
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
+	"bottle.internal/internal/ask"
 	"bottle.internal/internal/proposal"
-	"bottle.internal/internal/proposal/ask"
 	"bottle.internal/tests/eventually"
 )
 

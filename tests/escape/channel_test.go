@@ -15,8 +15,8 @@ import (
 	"testing"
 	"time"
 
-	"bottle.internal/internal/guest"
 	"bottle.internal/internal/guest/probe"
+	"bottle.internal/internal/guestapi"
 )
 
 // maxClient bounds what a command on this host may hold while a guest floods it.
@@ -53,7 +53,7 @@ func channel(t *testing.T, s *scene) {
 	if good.Stdout != "good\n" {
 		t.Fatalf("the control: %s", good)
 	}
-	replaced := s.in(t, s.other, "root", "cp "+guest.Program+" /run/honest && cat >/run/evil <<'END'\n"+evil+"END\nchmod 755 /run/evil && mv /run/evil "+guest.Program)
+	replaced := s.in(t, s.other, "root", "cp "+guestapi.Program+" /run/honest && cat >/run/evil <<'END'\n"+evil+"END\nchmod 755 /run/evil && mv /run/evil "+guestapi.Program)
 	if replaced.Code != 0 {
 		t.Fatalf("replacing it: %s", replaced)
 	}

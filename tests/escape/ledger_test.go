@@ -51,7 +51,7 @@ func (l *ledger) String() string {
 	return out.String()
 }
 
-func cell(text string) string { return printable.Text(text, maxCell) }
+func cell(text string) string { return printable.ASCII(text, maxCell) }
 
 // publish shows the table. `go test` keeps the output of a package that passes to itself
 // when it runs many, so CI reads the file.

@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"bottle.internal/internal/guest"
+	"bottle.internal/internal/guestapi"
 	"bottle.internal/tests/eventually"
 )
 
@@ -113,7 +113,7 @@ func TestExecOfWhatIsNotThere(t *testing.T) {
 func TestPromptFile(t *testing.T) {
 	l := theBottle(t)
 	got := l.sh(t, `stat -c '%U:%G %a %n' "$BOTTLE_PROMPT_FILE" && cat "$BOTTLE_PROMPT_FILE"`)
-	if want := "agent:agent 600 " + guest.PromptFile + "\nStay where you are."; got != want {
+	if want := "agent:agent 600 " + guestapi.PromptFile + "\nStay where you are."; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
@@ -146,15 +146,15 @@ func TestGuestHasNoNetwork(t *testing.T) {
 // The environment's file is root's; the agent gets the values, not the file.
 func TestEnvFile(t *testing.T) {
 	l := theBottle(t)
-	root := l.good(t, "exec", "--root", l.id, "--", "stat", "-c", "%U:%G %a", guest.EnvFile)
+	root := l.good(t, "exec", "--root", l.id, "--", "stat", "-c", "%U:%G %a", guestapi.EnvFile)
 	if root.Stdout != "root:root 600\n" {
-		t.Errorf("%s is %q", guest.EnvFile, root.Stdout)
+		t.Errorf("%s is %q", guestapi.EnvFile, root.Stdout)
 	}
 	// The control: root finds the value there.
-	if got := l.good(t, "exec", "--root", l.id, "--", "cat", guest.EnvFile); !strings.Contains(got.Stdout, secretValue) {
+	if got := l.good(t, "exec", "--root", l.id, "--", "cat", guestapi.EnvFile); !strings.Contains(got.Stdout, secretValue) {
 		t.Errorf("the value is not in the file: %s", got)
 	}
-	if got := l.exec(t, "cat", guest.EnvFile); got.Code != 1 || got.Stdout != "" {
+	if got := l.exec(t, "cat", guestapi.EnvFile); got.Code != 1 || got.Stdout != "" {
 		t.Errorf("as the agent: %s", got)
 	}
 }

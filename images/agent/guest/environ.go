@@ -16,7 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"bottle.internal/internal/guest"
+	"bottle.internal/internal/guestapi"
 )
 
 const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -38,9 +38,9 @@ func readEnv(name string, who account) (map[string]string, error) {
 	if err := checkPrivate(file); err != nil {
 		return nil, fmt.Errorf("reading the environment: %w", err)
 	}
-	data, err := io.ReadAll(io.LimitReader(file, guest.MaxEnvSize+1))
-	if err == nil && len(data) > guest.MaxEnvSize {
-		err = fmt.Errorf("%s is larger than %d bytes", name, guest.MaxEnvSize)
+	data, err := io.ReadAll(io.LimitReader(file, guestapi.MaxEnvSize+1))
+	if err == nil && len(data) > guestapi.MaxEnvSize {
+		err = fmt.Errorf("%s is larger than %d bytes", name, guestapi.MaxEnvSize)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reading the environment: %w", err)
@@ -82,7 +82,7 @@ func parseEnv(data []byte) (map[string]string, error) {
 		if err != nil || !ok {
 			return nil, errors.New("broken JSON")
 		}
-		if !guest.ValidEnvName(name) {
+		if !guestapi.ValidEnvName(name) {
 			return nil, fmt.Errorf("%.60q is no name of a variable", name)
 		}
 		if _, twice := env[name]; twice {

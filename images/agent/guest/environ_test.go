@@ -10,7 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"bottle.internal/internal/guest"
+	"bottle.internal/internal/guestapi"
 )
 
 func TestEnvironment(t *testing.T) {
@@ -93,7 +93,7 @@ func TestEnvironmentFileIsChecked(t *testing.T) {
 		},
 		"too large": {
 			func(path string) error {
-				return os.WriteFile(path, []byte(`{"A":"`+strings.Repeat("x", guest.MaxEnvSize)+`"}`), 0o600)
+				return os.WriteFile(path, []byte(`{"A":"`+strings.Repeat("x", guestapi.MaxEnvSize)+`"}`), 0o600)
 			},
 			"PATH is larger than 1048576 bytes",
 		},
@@ -170,7 +170,7 @@ func FuzzParseEnv(f *testing.F) {
 			return
 		}
 		for name, value := range env {
-			if !guest.ValidEnvName(name) || strings.ContainsRune(value, 0) {
+			if !guestapi.ValidEnvName(name) || strings.ContainsRune(value, 0) {
 				t.Errorf("%q=%q was accepted", name, value)
 			}
 		}

@@ -15,7 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"bottle.internal/internal/guest"
+	"bottle.internal/internal/guestapi"
 )
 
 // startError says that the command could not be started, with its shell exit code.
@@ -51,7 +51,7 @@ func execCommand(args []string, m machine, stderr io.Writer) (int, error) {
 	}
 	// The command may have left our stderr in non-blocking mode, as Node does.
 	_ = unix.SetNonblock(unix.Stderr, false)
-	if _, err := io.WriteString(stderr, guest.Frame(o.nonce, code)); err != nil {
+	if _, err := io.WriteString(stderr, guestapi.Frame(o.nonce, code)); err != nil {
 		return 0, fmt.Errorf("reporting the exit code: %w", err)
 	}
 	return code, nil

@@ -17,7 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"bottle.internal/internal/execx"
-	"bottle.internal/internal/guest"
+	"bottle.internal/internal/guestapi"
 )
 
 func TestExecReportsTheExitCode(t *testing.T) {
@@ -55,7 +55,7 @@ func TestExecReportsTheExitCode(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			want := result{code: test.code, stderr: guest.Frame(nonce, test.code)}
+			want := result{code: test.code, stderr: guestapi.Frame(nonce, test.code)}
 			if test.message != "" {
 				want.stderr = "bottle-guest: " + test.message + "\n" + want.stderr
 			}
@@ -69,7 +69,7 @@ func TestExecReportsTheExitCode(t *testing.T) {
 func TestExecNeedsItsWorkdir(t *testing.T) {
 	t.Parallel()
 	got := guestRun(t, newDir(t, nil), nil, execArgs("/no/such/dir", "true")...)
-	want := "bottle-guest: working directory /no/such/dir: no such directory\n" + guest.Frame(nonce, 126)
+	want := "bottle-guest: working directory /no/such/dir: no such directory\n" + guestapi.Frame(nonce, 126)
 	if got.stderr != want || got.code != 126 {
 		t.Errorf("got %+v", got)
 	}
@@ -78,7 +78,7 @@ func TestExecNeedsItsWorkdir(t *testing.T) {
 func TestExecWithTooLongAVariable(t *testing.T) {
 	t.Parallel()
 	got := guestRun(t, newDir(t, map[string]string{"BIG": strings.Repeat("x", 1<<18)}), nil, execArgs("/", "true")...)
-	want := "bottle-guest: true: its arguments and environment are too long\n" + guest.Frame(nonce, 126)
+	want := "bottle-guest: true: its arguments and environment are too long\n" + guestapi.Frame(nonce, 126)
 	if got.stderr != want || got.code != 126 {
 		t.Errorf("got %+v", got)
 	}
@@ -88,7 +88,7 @@ func TestExecStreams(t *testing.T) {
 	t.Parallel()
 	dir := newDir(t, nil)
 	got := guestRun(t, dir, nil, execArgs(dir, "sh", "-c", "pwd; echo problem >&2")...)
-	if got.stdout != dir+"\n" || got.stderr != "problem\n"+guest.Frame(nonce, 0) {
+	if got.stdout != dir+"\n" || got.stderr != "problem\n"+guestapi.Frame(nonce, 0) {
 		t.Errorf("got %+v", got)
 	}
 }
@@ -101,7 +101,7 @@ func TestNonceIsNotVisible(t *testing.T) {
 	if !strings.Contains(got.stdout, " exec --nonce xxxxxxxxxxxxxxxx --user agent ") {
 		t.Errorf("cmdline: %q", got.stdout)
 	}
-	if got.stderr != guest.Frame(nonce, 0) {
+	if got.stderr != guestapi.Frame(nonce, 0) {
 		t.Errorf("the frame lost its nonce: %q", got.stderr)
 	}
 }
@@ -144,7 +144,7 @@ func TestSignalsReachTheCommand(t *testing.T) {
 				t.Errorf("the command printed %q, %v", rest, err)
 			}
 			exit := (*execx.ExitError)(nil)
-			if err := process.Wait(); !errors.As(err, &exit) || exit.Code != 9 || exit.Stderr != guest.Frame(nonce, 9) {
+			if err := process.Wait(); !errors.As(err, &exit) || exit.Code != 9 || exit.Stderr != guestapi.Frame(nonce, 9) {
 				t.Errorf("bottle-guest: %v", err)
 			}
 		})

@@ -25,8 +25,8 @@ import (
 	"os"
 	"time"
 
-	"bottle.internal/internal/guest"
 	"bottle.internal/internal/guest/receive"
+	"bottle.internal/internal/guestapi"
 )
 
 // Exit codes of bottle-guest itself. The last two come in a frame, as in a shell.
@@ -71,11 +71,11 @@ type account struct {
 
 func theMachine() machine {
 	return machine{
-		envFile: guest.EnvFile, sessionDir: guest.SessionDir, socketDir: guest.RunDir,
+		envFile: guestapi.EnvFile, sessionDir: guestapi.SessionDir, socketDir: guestapi.RunDir,
 		rescan: 200 * time.Millisecond, place: receive.Place{Root: "/"}, patience: healthPatience,
 		accounts: map[string]account{
-			guest.RootUser:  {guest.RootUser, 0, 0, "/root"},
-			guest.AgentUser: {guest.AgentUser, guest.AgentUID, guest.AgentGID, guest.AgentHome},
+			guestapi.RootUser:  {guestapi.RootUser, 0, 0, "/root"},
+			guestapi.AgentUser: {guestapi.AgentUser, guestapi.AgentUID, guestapi.AgentGID, guestapi.AgentHome},
 		},
 	}
 }

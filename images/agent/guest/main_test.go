@@ -14,8 +14,8 @@ import (
 	"time"
 
 	"bottle.internal/internal/execx"
-	"bottle.internal/internal/guest"
 	"bottle.internal/internal/guest/receive"
+	"bottle.internal/internal/guestapi"
 )
 
 const nonce = "0123456789abcdef"
@@ -43,8 +43,8 @@ func testMachine(dir string) machine {
 		rescan: 5 * time.Millisecond,
 		place:  receive.Place{Root: dir, Chown: func(string, int, int) error { return nil }},
 		accounts: map[string]account{
-			guest.RootUser:  {guest.RootUser, 0, 0, "/root"},
-			guest.AgentUser: {guest.AgentUser, uid, gid, dir},
+			guestapi.RootUser:  {guestapi.RootUser, 0, 0, "/root"},
+			guestapi.AgentUser: {guestapi.AgentUser, uid, gid, dir},
 		},
 	}
 }

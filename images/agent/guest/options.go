@@ -9,12 +9,12 @@ import (
 	"strings"
 	"unsafe"
 
-	"bottle.internal/internal/guest"
+	"bottle.internal/internal/guestapi"
 )
 
 // options are the checked command line of exec.
 type options struct {
-	nonce      guest.Nonce
+	nonce      guestapi.Nonce
 	account    account
 	workdir    string
 	session    string
@@ -36,7 +36,7 @@ func parseOptions(args []string, accounts map[string]account) (options, error) {
 		return options{}, usageError{err.Error()}
 	}
 	// The copy outlives hideNonce, which wipes the original.
-	parsed, err := guest.ParseNonce(strings.Clone(*nonce))
+	parsed, err := guestapi.ParseNonce(strings.Clone(*nonce))
 	if err != nil {
 		return options{}, usageError{err.Error()}
 	}
@@ -51,9 +51,9 @@ func parseOptions(args []string, accounts map[string]account) (options, error) {
 	switch {
 	case !path.IsAbs(o.workdir):
 		err = usageError{fmt.Sprintf("workdir %q: want an absolute path", o.workdir)}
-	case o.session != "" && !guest.ValidSession(o.session):
+	case o.session != "" && !guestapi.ValidSession(o.session):
 		err = usageError{fmt.Sprintf("session %q: want a-z, 0-9 and -", o.session)}
-	case o.term != "" && !guest.ValidTerm(o.term):
+	case o.term != "" && !guestapi.ValidTerm(o.term):
 		err = usageError{fmt.Sprintf("term %q: want the name of a terminal", o.term)}
 	case len(o.command) == 0 || o.command[0] == "":
 		err = usageError{"no command to execute"}
@@ -77,7 +77,7 @@ func parseSize(rows, cols string) (r, c uint16, err error) {
 // hideNonce overwrites the nonce in the memory that /proc/PID/cmdline shows, so that
 // the command, which is not root, cannot read it there and forge its own exit frame.
 // args must be os.Args: on Linux the runtime lets those strings point to that memory.
-func hideNonce(args []string, nonce guest.Nonce) {
+func hideNonce(args []string, nonce guestapi.Nonce) {
 	for _, arg := range args {
 		at := strings.Index(arg, string(nonce))
 		if at < 0 {

@@ -12,8 +12,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"bottle.internal/internal/guest"
 	"bottle.internal/internal/guest/probe"
+	"bottle.internal/internal/guestapi"
 )
 
 // provisionCommand tries the probes that the host sends, tells it what came of them, and
@@ -26,7 +26,7 @@ func provisionCommand(args []string, m machine, stderr io.Writer) (int, error) {
 	if err := flags.Parse(args); err != nil {
 		return 0, usageError{err.Error()}
 	}
-	nonce, err := guest.ParseNonce(strings.Clone(*text))
+	nonce, err := guestapi.ParseNonce(strings.Clone(*text))
 	if err != nil {
 		return 0, usageError{err.Error()}
 	}
@@ -41,7 +41,7 @@ func provisionCommand(args []string, m machine, stderr io.Writer) (int, error) {
 		fmt.Fprintf(stderr, "bottle-guest: %v\n", err)
 		code = exitSelf
 	}
-	if _, err := io.WriteString(stderr, guest.Frame(nonce, code)); err != nil {
+	if _, err := io.WriteString(stderr, guestapi.Frame(nonce, code)); err != nil {
 		return 0, fmt.Errorf("reporting the exit code: %w", err)
 	}
 	return code, nil
@@ -49,7 +49,7 @@ func provisionCommand(args []string, m machine, stderr io.Writer) (int, error) {
 
 // probe tries what the first line asks for, and says what came of it if the daemon behind
 // a port answers.
-func (m machine) probe(stdin *bufio.Reader, nonce guest.Nonce, port []string) error {
+func (m machine) probe(stdin *bufio.Reader, nonce guestapi.Nonce, port []string) error {
 	if err := onePort(port); err != nil {
 		return err
 	}
@@ -67,7 +67,7 @@ func (m machine) probe(stdin *bufio.Reader, nonce guest.Nonce, port []string) er
 		return err
 	}
 	var out bytes.Buffer
-	out.WriteString(guest.Proved(nonce))
+	out.WriteString(guestapi.Proved(nonce))
 	if err := probe.Write(&out, said); err != nil {
 		return err
 	}
@@ -84,7 +84,7 @@ func probeCommand(args []string, m machine) error {
 	if err := flags.Parse(args); err != nil {
 		return usageError{err.Error()}
 	}
-	nonce, err := guest.ParseNonce(strings.Clone(*text))
+	nonce, err := guestapi.ParseNonce(strings.Clone(*text))
 	if err != nil {
 		return usageError{err.Error()}
 	}

@@ -15,8 +15,8 @@ import (
 	"testing"
 
 	"bottle.internal/internal/execx"
-	"bottle.internal/internal/guest"
 	"bottle.internal/internal/guest/receive"
+	"bottle.internal/internal/guestapi"
 )
 
 // oneFile is an archive with instructions and a file.
@@ -67,7 +67,7 @@ func TestProvision(t *testing.T) {
 	well, ill := daemon(t, "200 OK"), daemon(t, "503 Service Unavailable")
 	archive := oneFile(t)
 	probes := []byte(`[{"name":"a","kind":"health","target":"127.0.0.1:` + well + `"},{"name":"b","kind":"tcp","target":"127.0.0.1:1"},{"name":"c","kind":"x"}]` + "\n")
-	proved := guest.Proved(nonce) + `[{"name":"a","reached":true,"saw":"200 OK"},` +
+	proved := guestapi.Proved(nonce) + `[{"name":"a","reached":true,"saw":"200 OK"},` +
 		`{"name":"b","reached":false,"saw":"connection refused"},{"name":"c","reached":false,"saw":"there is no probe of kind \"x\""}]` + "\n"
 	for _, test := range []struct {
 		name    string
@@ -75,9 +75,9 @@ func TestProvision(t *testing.T) {
 		archive []byte
 		want    result
 	}{
-		{"well", well, slices.Concat(probes, archive), result{proved, guest.Frame(nonce, 0), 0}},
+		{"well", well, slices.Concat(probes, archive), result{proved, guestapi.Frame(nonce, 0), 0}},
 		{"cut off", well, slices.Concat(probes, archive[:1024]), result{
-			proved, "bottle-guest: files: the archive is cut off: unexpected EOF\n" + guest.Frame(nonce, 125), 125,
+			proved, "bottle-guest: files: the archive is cut off: unexpected EOF\n" + guestapi.Frame(nonce, 125), 125,
 		}},
 		{"ill", ill, slices.Concat(probes, archive), result{"", "bottle-guest: 127.0.0.1:" + ill + " answered \"HTTP/1.1 503 Service Unavailable\"\n", 125}},
 		{"no probes", well, archive, result{"", "bottle-guest: reading probes: invalid character 'b' looking for beginning of value\n", 125}},
@@ -86,7 +86,7 @@ func TestProvision(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
-			if err := os.MkdirAll(filepath.Join(dir, filepath.Dir(guest.ReadyFile)), 0o755); err != nil {
+			if err := os.MkdirAll(filepath.Join(dir, filepath.Dir(guestapi.ReadyFile)), 0o755); err != nil {
 				t.Fatal(err)
 			}
 			args := []string{"provision", "--nonce", nonce, test.port}
@@ -97,7 +97,7 @@ func TestProvision(t *testing.T) {
 				t.Errorf("got %+v\nwant %+v", got, test.want)
 			}
 			text, _ := os.ReadFile(filepath.Join(dir, "home/file"))
-			_, err := os.Stat(filepath.Join(dir, guest.ReadyFile))
+			_, err := os.Stat(filepath.Join(dir, guestapi.ReadyFile))
 			if good := test.want.code == 0; (err == nil) != good || (string(text) == "text") != good {
 				t.Errorf("the file is %q, ready: %v", text, err)
 			}
@@ -109,7 +109,7 @@ func TestProbe(t *testing.T) {
 	t.Parallel()
 	port := daemon(t, "200 OK")
 	got := provisionRun(t, t.TempDir(), []byte("[]\n"), "probe", "--nonce", nonce, port)
-	if want := (result{guest.Proved(nonce) + "[]\n", "", 0}); got != want {
+	if want := (result{guestapi.Proved(nonce) + "[]\n", "", 0}); got != want {
 		t.Errorf("got %+v\nwant %+v", got, want)
 	}
 }

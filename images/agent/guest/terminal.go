@@ -14,7 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"bottle.internal/internal/guest"
+	"bottle.internal/internal/guestapi"
 )
 
 // terminal is our standard input, if it is one.
@@ -100,7 +100,7 @@ func winsizeCommand(args []string, m machine) error {
 		return usageError{err.Error()}
 	}
 	args = flags.Args()
-	if len(args) != 3 || !guest.ValidSession(args[0]) {
+	if len(args) != 3 || !guestapi.ValidSession(args[0]) {
 		return usageError{"winsize: want a session, rows and columns"}
 	}
 	rows, cols, err := parseSize(args[1], args[2])

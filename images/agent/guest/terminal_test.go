@@ -13,7 +13,7 @@ import (
 	"github.com/creack/pty"
 	"golang.org/x/sys/unix"
 
-	"bottle.internal/internal/guest"
+	"bottle.internal/internal/guestapi"
 )
 
 // console is a terminal on which bottle-guest runs, as the VM tool makes it.
@@ -89,7 +89,7 @@ func (c *console) typeKeys(keys string) {
 // end expects the frame on the terminal and the same code from the process.
 func (c *console) end(code int) {
 	c.t.Helper()
-	c.until(strings.TrimSuffix(guest.Frame(nonce, code), "\n") + "\r\n")
+	c.until(strings.TrimSuffix(guestapi.Frame(nonce, code), "\n") + "\r\n")
 	state, err := c.proc.Wait()
 	if err != nil || state.ExitCode() != code {
 		c.t.Errorf("exit: %v, %v", state, err)

@@ -144,4 +144,4 @@ func details(line audit.Line) Text {
 	return Text{cut(out.String())}
 }
 
-func cut(raw string) string { return printable.Text(strings.TrimSpace(raw), maxDetail) }
+func cut(raw string) string { return printable.ASCII(strings.TrimSpace(raw), maxDetail) }

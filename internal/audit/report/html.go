@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"bottle.internal/internal/event"
+	"bottle.internal/internal/bytesize"
 )
 
 //go:embed page.gohtml
@@ -32,7 +32,7 @@ type page struct {
 // the one style sheet in it and nothing beside, whatever somebody got into the page.
 func HTML(w io.Writer, r Report) error {
 	t, err := template.New("page").Funcs(template.FuncMap{
-		"safe": text, "bytes": event.Bytes, "clock": clock, "exact": exact, "period": period, "facts": facts, "picture": paint, "long": func(t Text) bool { return len(t.safe) > 40 && !strings.Contains(t.safe, " ") },
+		"safe": text, "bytes": bytesize.Of, "clock": clock, "exact": exact, "period": period, "facts": facts, "picture": paint, "long": func(t Text) bool { return len(t.safe) > 40 && !strings.Contains(t.safe, " ") },
 		"verdict": func(v Verdict) string { return map[Verdict]string{Taken: "ok", Refused: "no"}[v] },
 		"status":  func(t Text) string { return map[string]string{"approved": "ok"}[t.safe] },
 	}).Parse(pageText)

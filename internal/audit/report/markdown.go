@@ -6,7 +6,7 @@ import (
 	"io"
 	"strings"
 
-	"bottle.internal/internal/event"
+	"bottle.internal/internal/bytesize"
 )
 
 // quote writes text from outside in Markdown. In a code span nothing is a link, an image, a
@@ -133,7 +133,7 @@ func (m *markdown) hosts(r Report) {
 			methods = append(methods, fmt.Sprintf("%s %d", quote(method.Name), method.Times))
 		}
 		rows = append(rows, []string{
-			quote(h.Target), strings.Join(methods, ", "), fmt.Sprint(h.Allowed), fmt.Sprint(h.Denied), fmt.Sprint(h.Failed), event.Bytes(h.Up), event.Bytes(h.Down),
+			quote(h.Target), strings.Join(methods, ", "), fmt.Sprint(h.Allowed), fmt.Sprint(h.Denied), fmt.Sprint(h.Failed), bytesize.Of(h.Up), bytesize.Of(h.Down),
 		})
 	}
 	m.table([]string{"Host", "Methods", "Allowed", "Refused", "Failed", "Sent", "Received"}, rows)

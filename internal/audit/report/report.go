@@ -31,7 +31,7 @@ const (
 	maxDetail = 400 // bytes of all values of an event
 )
 
-func text(raw string) Text { return Text{printable.Text(strings.TrimSpace(raw), maxText)} }
+func text(raw string) Text { return Text{printable.ASCII(strings.TrimSpace(raw), maxText)} }
 
 // About is what the log itself does not say.
 type About struct {

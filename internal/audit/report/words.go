@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"bottle.internal/internal/event"
+	"bottle.internal/internal/bytesize"
 )
 
 // tile is one key number.
@@ -17,8 +17,8 @@ func tiles(r Report) []tile {
 	list := []tile{
 		{"duration", span(n.Active), fmt.Sprintf("%s, %s", plural(len(r.Runs)+r.MissingRuns, "run"), plural(n.Events, "event")), ""},
 		{"hosts reached", fmt.Sprint(n.Reached), fmt.Sprintf("%s, %s", plural(n.Allowed, "connection"), plural(n.Requests, "routed request")), ""},
-		{"sent", event.Bytes(n.Up), "bytes out", ""},
-		{"received", event.Bytes(n.Down), "bytes in", ""},
+		{"sent", bytesize.Of(n.Up), "bytes out", ""},
+		{"received", bytesize.Of(n.Down), "bytes in", ""},
 		{"refused", fmt.Sprint(n.Denied + n.Held), "requests; " + plural(n.Failed, "failure"), classIf("no", n.Denied+n.Held)},
 		{"pushes taken", fmt.Sprint(n.Taken), fmt.Sprintf("%d refused", n.Refused), ""},
 		{"asked and approved", fmt.Sprint(n.Approved), fmt.Sprintf("%d refused, %d open", n.Rejected, n.Open), ""},

@@ -13,9 +13,10 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/spf13/viper"
 	"github.com/zricethezav/gitleaks/v8/config"
 	"github.com/zricethezav/gitleaks/v8/detect"
+
+	"bottle.internal/internal/gitleaks"
 )
 
 const (
@@ -37,7 +38,7 @@ type Scanner struct {
 // done before.
 func (s *Scanner) prepare() error {
 	s.once.Do(func() {
-		rules, err := load()
+		rules, err := gitleaks.Rules()
 		if err != nil {
 			s.err = fmt.Errorf("loading the rules for secrets: %w", err)
 			return
@@ -54,21 +55,6 @@ func (s *Scanner) prepare() error {
 		}
 	})
 	return s.err
-}
-
-// load does what gitleaks does with the rules that it comes with, but in a viper of its
-// own: theirs belongs to the whole process.
-func load() (config.Config, error) {
-	reader := viper.New()
-	reader.SetConfigType("toml")
-	var raw config.ViperConfig
-	if err := reader.ReadConfig(strings.NewReader(config.DefaultConfig)); err != nil {
-		return config.Config{}, err
-	}
-	if err := reader.Unmarshal(&raw); err != nil {
-		return config.Config{}, err
-	}
-	return raw.Translate()
 }
 
 // Find returns the identifier of the first rule, in alphabetical order, that matches any of

@@ -10,12 +10,12 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
-	"strings"
 	"sync"
 
-	"github.com/spf13/viper"
 	"github.com/zricethezav/gitleaks/v8/config"
 	"github.com/zricethezav/gitleaks/v8/detect"
+
+	"bottle.internal/internal/gitleaks"
 )
 
 // decodeDepth is how often encodings are undone.
@@ -44,16 +44,7 @@ func NewRules() *Rules { return &Rules{sync.OnceValues(compile)} }
 func (r *Rules) Compile() { _, _ = r.compiled() }
 
 func compile() (*compiled, error) {
-	reader := viper.New() // gitleaks' own constructor shares one with everybody
-	reader.SetConfigType("toml")
-	if err := reader.ReadConfig(strings.NewReader(config.DefaultConfig)); err != nil {
-		return nil, fmt.Errorf("reading the rules: %w", err)
-	}
-	var raw config.ViperConfig
-	if err := reader.Unmarshal(&raw); err != nil {
-		return nil, fmt.Errorf("reading the rules: %w", err)
-	}
-	rules, err := raw.Translate()
+	rules, err := gitleaks.Rules()
 	if err != nil {
 		return nil, fmt.Errorf("reading the rules: %w", err)
 	}

@@ -141,7 +141,7 @@ func TestUnpackHistory(t *testing.T) {
 func pack(t *testing.T, dir string, base workspace.Base) string {
 	t.Helper()
 	var request, answer bytes.Buffer
-	if err := carry.Request(&request, wire.Pack{Workdir: dir}, base); err != nil {
+	if err := (wire.Pack{Workdir: dir}).Request(&request, base); err != nil {
 		t.Fatal(err)
 	}
 	if err := place(new([]string)).Pack(&request, &answer); err != nil {

@@ -1,7 +1,6 @@
 package carry
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -158,20 +157,4 @@ func (k *packer) isDir(dir string) bool {
 		k.dirs[dir] = known
 	}
 	return known
-}
-
-// Request writes what Pack reads.
-func Request(out io.Writer, head wire.Pack, base workspace.Base) error {
-	var text bytes.Buffer
-	if _, err := base.WriteTo(&text); err != nil {
-		return err
-	}
-	stream, err := wire.NewWriter(out, head)
-	if err != nil {
-		return err
-	}
-	if err := stream.Attach(wire.Base, int64(text.Len()), &text); err != nil {
-		return err
-	}
-	return stream.Close()
 }

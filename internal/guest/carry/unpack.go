@@ -16,7 +16,7 @@ import (
 	"strings"
 
 	"bottle.internal/internal/execx"
-	"bottle.internal/internal/guest"
+	"bottle.internal/internal/guestapi"
 	"bottle.internal/internal/workspace"
 	"bottle.internal/internal/workspace/wire"
 )
@@ -30,10 +30,10 @@ type Place struct {
 
 // TheMachine is the one that a bottle-guest runs in.
 func TheMachine() Place {
-	return Place{Mark: "/var/lib/bottle-workspace", UID: guest.AgentUID, GID: guest.AgentGID, Git: func(ctx context.Context, dir string, in io.Reader, args ...string) error {
+	return Place{Mark: "/var/lib/bottle-workspace", UID: guestapi.AgentUID, GID: guestapi.AgentGID, Git: func(ctx context.Context, dir string, in io.Reader, args ...string) error {
 		return execx.Run(ctx, execx.Cmd{
-			Path: "git", Args: args, Dir: dir, Stdin: in, User: &execx.User{UID: guest.AgentUID, GID: guest.AgentGID},
-			Env: []string{"PATH=" + os.Getenv("PATH"), "HOME=" + guest.AgentHome, "LC_ALL=C"},
+			Path: "git", Args: args, Dir: dir, Stdin: in, User: &execx.User{UID: guestapi.AgentUID, GID: guestapi.AgentGID},
+			Env: []string{"PATH=" + os.Getenv("PATH"), "HOME=" + guestapi.AgentHome, "LC_ALL=C"},
 		})
 	}}
 }

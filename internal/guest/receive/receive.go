@@ -19,7 +19,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"bottle.internal/internal/guest"
+	"bottle.internal/internal/guestapi"
 )
 
 // InstructionsName is the archive's first entry, of at most MaxInstructions bytes: lines
@@ -43,7 +43,7 @@ func (p Place) Receive(archive io.Reader) error {
 	if err != nil {
 		return fmt.Errorf("instructions: %w", err)
 	}
-	for _, name := range append([]string{guest.ReadyFile}, instructions.remove...) {
+	for _, name := range append([]string{guestapi.ReadyFile}, instructions.remove...) {
 		if err := os.RemoveAll(p.path(name)); err != nil {
 			return fmt.Errorf("remove: %w", err)
 		}
@@ -57,7 +57,7 @@ func (p Place) Receive(archive io.Reader) error {
 	if err := p.makeWorkdir(instructions.workdir); err != nil {
 		return fmt.Errorf("workdir: %w", err)
 	}
-	if err := os.WriteFile(p.path(guest.ReadyFile), nil, 0o644); err != nil {
+	if err := os.WriteFile(p.path(guestapi.ReadyFile), nil, 0o644); err != nil {
 		return fmt.Errorf("ready: %w", err)
 	}
 	return nil
@@ -87,7 +87,7 @@ func (p Place) makeWorkdir(name string) error {
 		return err
 	}
 	if p.Chown != nil {
-		return p.Chown(dir, guest.AgentUID, guest.AgentGID)
+		return p.Chown(dir, guestapi.AgentUID, guestapi.AgentGID)
 	}
-	return os.Lchown(dir, guest.AgentUID, guest.AgentGID)
+	return os.Lchown(dir, guestapi.AgentUID, guestapi.AgentGID)
 }

@@ -11,8 +11,8 @@ import (
 	"strings"
 	"testing"
 
-	"bottle.internal/internal/guest"
 	"bottle.internal/internal/guest/receive"
+	"bottle.internal/internal/guestapi"
 )
 
 type entry struct {
@@ -53,7 +53,7 @@ func pack(t testing.TB, first string, entries ...entry) []byte {
 func newPlace(t testing.TB) receive.Place {
 	t.Helper()
 	p := receive.Place{Root: t.TempDir(), Chown: func(string, int, int) error { return nil }}
-	write(t, p, guest.ReadyFile, "")
+	write(t, p, guestapi.ReadyFile, "")
 	return p
 }
 
@@ -78,7 +78,7 @@ func read(t testing.TB, p receive.Place, name string) string {
 }
 
 func ready(p receive.Place) bool {
-	_, err := os.Lstat(filepath.Join(p.Root, guest.ReadyFile))
+	_, err := os.Lstat(filepath.Join(p.Root, guestapi.ReadyFile))
 	return err == nil
 }
 
@@ -241,7 +241,7 @@ func links(t *testing.T, p receive.Place) string {
 func TestTrust(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
-	write(t, p, guest.CABundle, strings.TrimSuffix(world, "\n")) // a line end that is missing must not join two
+	write(t, p, guestapi.CABundle, strings.TrimSuffix(world, "\n")) // a line end that is missing must not join two
 	for _, step := range []struct {
 		name    string
 		archive []byte
@@ -260,7 +260,7 @@ func TestTrust(t *testing.T) {
 		if err := p.Receive(bytes.NewReader(step.archive)); err != nil {
 			t.Fatalf("%s: %v", step.name, err)
 		}
-		if got := read(t, p, guest.CABundle); got != step.bundle {
+		if got := read(t, p, guestapi.CABundle); got != step.bundle {
 			t.Errorf("%s: the bundle is\n%s", step.name, got)
 		}
 		if got := links(t, p); got != step.links {
@@ -272,7 +272,7 @@ func TestTrust(t *testing.T) {
 func TestLinksOfTheImageAreKept(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
-	write(t, p, guest.CABundle, world)
+	write(t, p, guestapi.CABundle, world)
 	write(t, p, "usr/share/ca/world.crt", world)
 	for link, target := range map[string]string{
 		"0e89e91a.0": "world.pem", "world.pem": "/usr/share/ca/world.crt", // the image's own, of the same subject

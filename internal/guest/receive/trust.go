@@ -12,7 +12,7 @@ import (
 	"strconv"
 	"strings"
 
-	"bottle.internal/internal/guest"
+	"bottle.internal/internal/guestapi"
 )
 
 const (
@@ -55,14 +55,14 @@ func (p Place) forget(name string) error {
 		return err
 	}
 	if bytes.Contains(bundle, text) {
-		if err := replaceFile(p.path(guest.CABundle), bytes.ReplaceAll(bundle, text, nil)); err != nil {
+		if err := replaceFile(p.path(guestapi.CABundle), bytes.ReplaceAll(bundle, text, nil)); err != nil {
 			return err
 		}
 		if _, bundle, err = p.read(name); err != nil {
 			return err
 		}
 		if bytes.Contains(bundle, bytes.TrimSpace(text)) {
-			return fmt.Errorf("%s did not get out of %s", name, guest.CABundle)
+			return fmt.Errorf("%s did not get out of %s", name, guestapi.CABundle)
 		}
 	}
 	links, err := os.ReadDir(p.path(trustDir))
@@ -92,14 +92,14 @@ func (p Place) add(c certificate) error {
 		if len(bundle) > 0 && bundle[len(bundle)-1] != '\n' {
 			text = append([]byte{'\n'}, text...)
 		}
-		if err := appendTo(p.path(guest.CABundle), text); err != nil {
+		if err := appendTo(p.path(guestapi.CABundle), text); err != nil {
 			return err
 		}
 		if text, bundle, err = p.read(c.file); err != nil {
 			return err
 		}
 		if !bytes.Contains(bundle, text) {
-			return fmt.Errorf("%s did not get into %s", c.file, guest.CABundle)
+			return fmt.Errorf("%s did not get into %s", c.file, guestapi.CABundle)
 		}
 	}
 	pem := pemName(c.file)
@@ -117,7 +117,7 @@ func (p Place) read(name string) (text, bundle []byte, err error) {
 	if !bytes.HasPrefix(text, []byte("-----BEGIN")) {
 		return nil, nil, fmt.Errorf("%s is no certificate", name)
 	}
-	bundle, err = os.ReadFile(p.path(guest.CABundle))
+	bundle, err = os.ReadFile(p.path(guestapi.CABundle))
 	return text, bundle, err
 }
 

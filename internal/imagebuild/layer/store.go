@@ -19,8 +19,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/klauspost/compress/gzip"
 
+	"bottle.internal/internal/diskcache"
 	"bottle.internal/internal/event"
-	"bottle.internal/internal/imagebuild/diskcache"
 )
 
 // Format is part of every key of a layer that we compress. It changes when the bytes

@@ -15,8 +15,8 @@ import (
 	"strings"
 	"time"
 
+	"bottle.internal/internal/diskcache"
 	"bottle.internal/internal/event"
-	"bottle.internal/internal/imagebuild/diskcache"
 )
 
 // Package is one pinned tarball.

@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"bottle.internal/internal/cluster"
-	"bottle.internal/internal/guest"
+	"bottle.internal/internal/guestapi"
 	"bottle.internal/internal/plan"
 )
 
@@ -33,7 +33,7 @@ func (r *renderer) agent() ([]object, error) {
 		RuntimeClassName: r.options.RuntimeClass, RestartPolicy: "Never", TerminationGrace: 5, Hostname: "bottle",
 		// The gate's address comes as a variable: a resolver would be a way out.
 		EnableServiceLinks: true, DNSPolicy: "None", DNSConfig: &dnsConfig{[]string{"127.0.0.1"}},
-		SecurityContext: podSecurity{RunAsNonRoot: true, FSGroup: guest.AgentGID, SeccompProfile: runtimeDefault()},
+		SecurityContext: podSecurity{RunAsNonRoot: true, FSGroup: guestapi.AgentGID, SeccompProfile: runtimeDefault()},
 		InitContainers:  []container{r.relay(), r.sealed(), r.unpack()},
 		Containers:      []container{r.agentContainer()},
 		Volumes: []volume{
@@ -56,9 +56,9 @@ func (r *renderer) files(config *object) ([]keyPath, error) {
 	var items []keyPath
 	size := 0
 	for _, file := range r.outfit.Files {
-		inHome, isHome := strings.CutPrefix(file.Path, guest.AgentHome+"/")
+		inHome, isHome := strings.CutPrefix(file.Path, guestapi.AgentHome+"/")
 		switch {
-		case file.Mode&fs.ModeDir != 0, file.Path == guest.EnvFile: // the environment is the container's
+		case file.Mode&fs.ModeDir != 0, file.Path == guestapi.EnvFile: // the environment is the container's
 			continue
 		case file.Path == gitConfig:
 			config.Data[gitKey] = string(file.Data)
@@ -114,16 +114,16 @@ func (r *renderer) sealed() container {
 // to the image's own.
 func (r *renderer) unpack() container {
 	script := fmt.Sprintf("cat %s %s >%s/%s\nif [ -d %s/home ]; then umask 077; cp -RL %s/home/. %s/; fi\nmkdir -p \"$1\"\n",
-		guest.CABundle, cluster.CACertFile, trustDir, path.Base(guest.CABundle), filesDir, filesDir, guest.AgentHome)
+		guestapi.CABundle, cluster.CACertFile, trustDir, path.Base(guestapi.CABundle), filesDir, filesDir, guestapi.AgentHome)
 	return container{
 		Name: "files", Image: r.options.Images.Agent,
 		Command:   []string{"/bin/sh", "-ec", literal(script), "files", literal(r.plan.Workdir)},
-		Resources: small(), SecurityContext: confined(guest.AgentUID),
+		Resources: small(), SecurityContext: confined(guestapi.AgentUID),
 		VolumeMounts: []mount{
 			{Name: volumeFiles, MountPath: filesDir, ReadOnly: true},
 			{Name: volumeCA, MountPath: cluster.CADir, ReadOnly: true},
 			{Name: volumeTrust, MountPath: trustDir},
-			{Name: volumeHome, MountPath: guest.AgentHome},
+			{Name: volumeHome, MountPath: guestapi.AgentHome},
 		},
 	}
 }
@@ -137,19 +137,19 @@ func (r *renderer) agentContainer() container {
 		// Without a prompt the agent reads it: kubectl attach -i.
 		Stdin: noPrompt, StdinOnce: noPrompt,
 		Env: []envVar{
-			value("HOME", guest.AgentHome), value("USER", guest.AgentUser), value("LOGNAME", guest.AgentUser),
+			value("HOME", guestapi.AgentHome), value("USER", guestapi.AgentUser), value("LOGNAME", guestapi.AgentUser),
 		},
 		Resources: resources{
 			// What a VM has taken it does not give back: it is reserved as a whole.
 			Requests: quantities{CPU: "250m", Memory: memory, Ephemeral: gib(1)},
 			Limits:   quantities{CPU: strconv.Itoa(vm.CPUs), Memory: memory, Ephemeral: gib(vm.DiskGiB + 1)},
 		},
-		SecurityContext: confined(guest.AgentUID),
+		SecurityContext: confined(guestapi.AgentUID),
 		VolumeMounts: []mount{
-			{Name: volumeHome, MountPath: guest.AgentHome},
+			{Name: volumeHome, MountPath: guestapi.AgentHome},
 			{Name: volumeTmp, MountPath: "/tmp"},
 			// Kata does not mount a single file of a volume.
-			{Name: volumeTrust, MountPath: path.Dir(guest.CABundle), ReadOnly: true},
+			{Name: volumeTrust, MountPath: path.Dir(guestapi.CABundle), ReadOnly: true},
 		},
 	}
 	for _, word := range r.plan.Command {

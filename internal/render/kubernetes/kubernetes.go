@@ -23,7 +23,7 @@ import (
 
 	"github.com/goccy/go-yaml"
 
-	"bottle.internal/internal/guest"
+	"bottle.internal/internal/guestapi"
 	"bottle.internal/internal/plan"
 	"bottle.internal/pkg/provision"
 )
@@ -141,8 +141,8 @@ func Carry(p plan.Plan) error {
 	if p.Workspace != nil {
 		problems = append(problems, "its workspace is a directory of this machine")
 	}
-	if p.Workdir != guest.AgentHome && !strings.HasPrefix(p.Workdir, guest.AgentHome+"/") {
-		problems = append(problems, "its workdir is not in "+guest.AgentHome)
+	if p.Workdir != guestapi.AgentHome && !strings.HasPrefix(p.Workdir, guestapi.AgentHome+"/") {
+		problems = append(problems, "its workdir is not in "+guestapi.AgentHome)
 	}
 	if len(problems) > 0 {
 		return &CarryError{problems}

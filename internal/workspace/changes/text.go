@@ -10,7 +10,8 @@ import (
 
 	"github.com/rogpeppe/go-internal/diff"
 
-	"bottle.internal/internal/event"
+	"bottle.internal/internal/bytesize"
+	"bottle.internal/internal/printable"
 	"bottle.internal/internal/workspace"
 )
 
@@ -120,7 +121,7 @@ func (c Change) amount(biggest int) string {
 func sizeOf(state workspace.State) string {
 	switch state.Kind {
 	case workspace.File:
-		return event.Bytes(state.Size)
+		return bytesize.Of(state.Size)
 	case workspace.Absent:
 		return "nothing"
 	case workspace.Link:
@@ -138,10 +139,10 @@ func (c Change) marks() string {
 		fmt.Fprintf(&b, " [ASKS AGAIN: %s]", c.Sensitive)
 	}
 	if c.Conflict != "" {
-		fmt.Fprintf(&b, " [CONFLICT: %s]", event.SafeText(c.Conflict))
+		fmt.Fprintf(&b, " [CONFLICT: %s]", printable.SafeText(c.Conflict))
 	}
 	if c.Refused != "" {
-		fmt.Fprintf(&b, " [REFUSED: %s]", event.SafeText(c.Refused))
+		fmt.Fprintf(&b, " [REFUSED: %s]", printable.SafeText(c.Refused))
 	}
 	return b.String()
 }
@@ -207,5 +208,5 @@ func (b *bounded) line(text string) {
 		cut = fmt.Sprintf(" ... %d more bytes", len(text)-maxLine)
 		text = text[:maxLine]
 	}
-	fmt.Fprintf(b.w, "%s%s\n", event.SafeText(text), cut)
+	fmt.Fprintf(b.w, "%s%s\n", printable.SafeText(text), cut)
 }

@@ -10,7 +10,7 @@ import (
 	"strconv"
 	"strings"
 
-	"bottle.internal/internal/event"
+	"bottle.internal/internal/bytesize"
 	"bottle.internal/internal/execx"
 	"bottle.internal/internal/workspace"
 	"bottle.internal/internal/workspace/walk"
@@ -162,7 +162,7 @@ func (g git) repository(ctx context.Context) (*Repository, []string, error) {
 		r.Bytes = 0 // a git before 2.31, or objects are missing: the bundle itself will tell
 	}
 	if r.Bytes > MaxHistory {
-		return none(fmt.Sprintf("they are %s, at most %s can", event.Bytes(r.Bytes), event.Bytes(MaxHistory)))
+		return none(fmt.Sprintf("they are %s, at most %s can", bytesize.Of(r.Bytes), bytesize.Of(MaxHistory)))
 	}
 	return r, nil, nil
 }
@@ -204,7 +204,7 @@ type capped struct {
 
 func (c *capped) Write(p []byte) (int, error) {
 	if c.left -= int64(len(p)); c.left < 0 {
-		return 0, fmt.Errorf("more than %s", event.Bytes(MaxHistory))
+		return 0, fmt.Errorf("more than %s", bytesize.Of(MaxHistory))
 	}
 	return c.w.Write(p)
 }

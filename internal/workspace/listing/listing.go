@@ -19,7 +19,7 @@ import (
 	"slices"
 	"strings"
 
-	"bottle.internal/internal/event"
+	"bottle.internal/internal/bytesize"
 	"bottle.internal/internal/workspace"
 	"bottle.internal/internal/workspace/pathcheck"
 	"bottle.internal/internal/workspace/walk"
@@ -249,9 +249,9 @@ type TooMuchError struct {
 func (e *TooMuchError) Error() string {
 	var text strings.Builder
 	fmt.Fprintf(&text, "%s is too much for a bottle: %d files, %s (at most %d files, %s)",
-		e.Dir, e.Files, event.Bytes(e.Bytes), e.Limits.Files, event.Bytes(e.Limits.Bytes))
+		e.Dir, e.Files, bytesize.Of(e.Bytes), e.Limits.Files, bytesize.Of(e.Limits.Bytes))
 	for _, dir := range e.Biggest {
-		fmt.Fprintf(&text, "\n  %-24s %d files, %s", dir.Path.Show(), dir.Files, event.Bytes(dir.Bytes))
+		fmt.Fprintf(&text, "\n  %-24s %d files, %s", dir.Path.Show(), dir.Files, bytesize.Of(dir.Bytes))
 	}
 	return text.String()
 }

@@ -57,6 +57,22 @@ type Pack struct {
 	Workdir string `json:"workdir"`
 }
 
+// Request writes all that the guest needs to answer: p, and the base.
+func (p Pack) Request(out io.Writer, base workspace.Base) error {
+	var text bytes.Buffer
+	if _, err := base.WriteTo(&text); err != nil {
+		return err
+	}
+	stream, err := NewWriter(out, p)
+	if err != nil {
+		return err
+	}
+	if err := stream.Attach(Base, int64(text.Len()), &text); err != nil {
+		return err
+	}
+	return stream.Close()
+}
+
 // Packed is the head of the answer.
 type Packed struct {
 	Format int `json:"format"`
