@@ -85,6 +85,9 @@ func (s Spec) Args() ([]string, error) {
 	}
 	// The crypto self-tests are a fifth of the boot under TCG.
 	appendLine := "console=" + a.console + " quiet panic=-1 cryptomgr.notests"
+	if s.Accel == TCG { // which does not speculate
+		appendLine += " mitigations=off"
+	}
 	if s.Arch == "amd64" {
 		appendLine += " tsc=reliable"
 	}
