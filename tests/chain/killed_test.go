@@ -20,8 +20,8 @@ import (
 	"bottle.internal/tests/need"
 )
 
-// back is how soon a daemon has to serve again: 2 s on an idle machine.
-const back = 6 * time.Second
+// back is how soon a daemon has to serve again: 0.2 s when nothing else runs.
+const back = 20 * time.Second
 
 // processes are the pids on the host of init and the daemons.
 func (b *bottle) processes(t *testing.T) map[string]int {
