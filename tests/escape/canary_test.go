@@ -21,7 +21,8 @@ curl -sS -o /dev/null -w '%{http_code}' "https://open.bottle.test/v1/x?q=$key" 2
 	if said.Code == 9 {
 		problem = "there is no canary to find"
 	}
-	if !strings.HasPrefix(said.Stdout, "403") {
+	// The cut may come before the end of the refusal, or before all of it.
+	if code := said.Stdout[max(0, len(said.Stdout)-3):]; problem == "" && !slices.Contains([]string{"403", "000", ""}, code) {
 		problem = "it was not refused: " + said.String()
 	}
 	var open []string
@@ -38,7 +39,7 @@ curl -sS -o /dev/null -w '%{http_code}' "https://open.bottle.test/v1/x?q=$key" 2
 		problem = "it goes on"
 	}
 	table.add(t, row{
-		probe: "a canary is sent to an allowed host", control: control, expected: "403, in the audit log, and every way is cut",
+		probe: "a canary is sent to an allowed host", control: control, expected: "403 or nothing, in the audit log, and every way is cut",
 		observed: fmt.Sprintf("%s; in the audit log: %v, cut off: %v; open: %s", said.Stdout, seen, cut, orNone(open)),
 	}, problem)
 }
