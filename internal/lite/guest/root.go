@@ -60,9 +60,18 @@ func earlyMounts() error {
 	return nil
 }
 
+// readAhead is how much of a file is read at once, in KiB. The kernel's 128 make the first
+// start of a program of 5 MB take twice as long: each request costs more than its bytes.
+const readAhead = "1024"
+
 // enterRoot lays the machine's writable disk over the image's and makes the result /.
 // An initramfs cannot be pivoted away from: the new root is moved over it.
 func enterRoot() error {
+	for _, disk := range []string{"vda", "vdb"} {
+		if err := os.WriteFile("/sys/block/"+disk+"/queue/read_ahead_kb", []byte(readAhead), 0); err != nil {
+			return fmt.Errorf("setting the read-ahead: %w", err)
+		}
+	}
 	err := mountAll([]mount{
 		{"/dev/vda", "/lower", "ext4", unix.MS_RDONLY, ""},
 		{"/dev/vdb", "/upper", "ext4", unix.MS_NOATIME, "noinit_itable"},
