@@ -51,6 +51,9 @@ func mayImport() map[string][]string {
 		"internal/guest/probe": {},
 		"internal/boundary":    {"internal/guest/probe", "internal/printable"},
 
+		// what the receipt counts
+		"internal/launch/tally": {"internal/canary", "internal/printable"},
+
 		// what a bottle's rules are made of, on the host
 		"internal/overseer": {
 			"internal/ask", "internal/ca", "internal/canary", "internal/control", "internal/daemons", "internal/egress", "internal/firewall",

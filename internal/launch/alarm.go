@@ -151,30 +151,3 @@ func (e *CutOffError) Error() string { return fmt.Sprintf("%s was cut off: %s", 
 
 // HintLines says where to look.
 func (e *CutOffError) HintLines() []string { return []string{"bottle audit show " + e.Identity} }
-
-// sighting is what a daemon's line says of a canary.
-func (e entry) sighting(daemon string) canary.Sighting {
-	host := e.target()
-	if e.Remote != "" {
-		host = e.Remote
-	}
-	return canary.Sighting{
-		Daemon: daemon, Where: shown(e.Where), Method: shown(e.Method), Host: shown(host),
-		Fingerprint: shown(e.Fingerprint), Blocked: e.Blocked,
-	}
-}
-
-// sighted counts a canary.
-func (t *tally) sighted(seen canary.Sighting) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.addSighting(seen)
-}
-
-func (t *tally) addSighting(seen canary.Sighting) {
-	target := "canary seen by " + seen.Daemon
-	if seen.Host != "" {
-		target = "canary to " + seen.Host
-	}
-	t.add(labelAlarm, target, "in the "+seen.Where)
-}

@@ -17,6 +17,7 @@ import (
 	"bottle.internal/internal/guest/probe"
 	"bottle.internal/internal/guestapi"
 	"bottle.internal/internal/plan"
+	"bottle.internal/internal/printable"
 )
 
 // openTargets opens what the guest must not reach, once the bundle is there: its bridge is
@@ -32,9 +33,9 @@ func (b *Bottle) openTargets(ctx context.Context, undo *undo, sidecar Sidecar) e
 		switch {
 		case check.Via == "":
 		case check.Kind == probe.Plain && strings.HasPrefix(check.Target, "["): // the firewall names these as they came
-			b.tally.expect("http://" + check.Target + "/")
+			b.tally.Expect("http://" + check.Target + "/")
 		default:
-			b.tally.expect(check.Target)
+			b.tally.Expect(check.Target)
 		}
 	}
 	return nil
@@ -65,12 +66,15 @@ const egressInside = "127.0.0.2:443"
 // errNoAnswer is no breach: what must answer did not, yet.
 var errNoAnswer = errors.New("the firewall did not answer the guest's probe")
 
+// maxShown bounds what a message quotes of a guest's words, in bytes.
+const maxShown = 200
+
 // BoundaryError says which probe showed that the boundary does not hold.
 type BoundaryError struct{ Result boundary.Result }
 
 func (e *BoundaryError) Error() string {
 	r := e.Result
-	return fmt.Sprintf("the boundary does not hold: probe %q, expected %s: the guest says %q, %d connections came", r.Probe, r.Expected, shown(r.Observed), r.Hits)
+	return fmt.Sprintf("the boundary does not hold: probe %q, expected %s: the guest says %q, %d connections came", r.Probe, r.Expected, printable.Escaped(r.Observed, maxShown), r.Hits)
 }
 
 // HintLines says where to look.

@@ -23,6 +23,7 @@ import (
 	"bottle.internal/internal/boundary"
 	"bottle.internal/internal/digest"
 	"bottle.internal/internal/event"
+	"bottle.internal/internal/launch/tally"
 	"bottle.internal/internal/link"
 	"bottle.internal/internal/names"
 	"bottle.internal/internal/overseer"
@@ -94,7 +95,7 @@ type Bottle struct {
 	targets  *boundary.Targets // that no guest may reach; nil until the bundle is there
 	checks   []boundary.Check
 	results  []boundary.Result // of the probes
-	tally    *tally
+	tally    *tally.Tally
 	trust    trust
 	overseer *overseer.Overseer
 	search   *search // of the guest for credentials; nil without one
@@ -129,8 +130,8 @@ func Start(ctx context.Context, p plan.Plan, deps Deps) (*Bottle, error) {
 }
 
 func newBottle(p plan.Plan, deps Deps) *Bottle {
-	b := &Bottle{plan: p, deps: deps, tally: newTally()}
-	b.undo.observe, b.tally.alarmed = b.did, b.alarmed
+	b := &Bottle{plan: p, deps: deps}
+	b.undo.observe, b.tally = b.did, tally.New(b.alarmed)
 	return b
 }
 

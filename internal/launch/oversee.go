@@ -60,7 +60,7 @@ func (b *Bottle) oversee(ctx context.Context) error {
 		PipelockSHA256: b.deps.Secrets.PipelockSHA256,
 		Canaries:       b.alarm.planted.Values,
 		Alarm: func(seen canary.Sighting) {
-			b.tally.sighted(seen)
+			b.tally.Sighted(seen)
 			b.alarmed(seen)
 		},
 		Say:  func(text string) { b.say(ctx, event.Info, "supervise", text) },
@@ -91,7 +91,7 @@ func (b *Bottle) decided(ctx context.Context, name string, fields map[string]any
 			what = append(what, fmt.Sprint(value))
 		}
 	}
-	b.tally.decided(strings.Join(what, " "), fmt.Sprint(fields["status"]))
+	b.tally.Decided(strings.Join(what, " "), fmt.Sprint(fields["status"]))
 }
 
 // audit writes down what the host itself saw. A log that fails stops the bottle, see Run.

@@ -13,7 +13,7 @@ import (
 func (b *Bottle) Receipt() string {
 	var out strings.Builder
 	fmt.Fprintf(&out, "receipt of %s (%s %s, firewall %s)\n", b.plan.Identity, b.plan.VM.Tool, b.plan.VM.Version, b.plan.Firewall.Engine)
-	table := b.tally.text()
+	table := b.tally.String()
 	if table == "" {
 		table = "  nothing was asked of the firewall\n"
 	}

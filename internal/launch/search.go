@@ -8,6 +8,7 @@ import (
 
 	"bottle.internal/internal/leakcheck"
 	"bottle.internal/internal/plan"
+	"bottle.internal/internal/printable"
 )
 
 // demoTemplate is one whose receipt shows that no credential came into the guest.
@@ -35,7 +36,7 @@ func (s *search) String() string {
 	case s.Leak != "": // also if the search ended early
 		return megabytes + ": A CREDENTIAL IS THERE"
 	case s.Problem != "":
-		return "uncontrolled: " + shown(s.Problem)
+		return "uncontrolled: " + printable.Escaped(s.Problem, maxShown)
 	case s.secrets == 0:
 		return "uncontrolled: there is no credential to look for"
 	case !s.Control:

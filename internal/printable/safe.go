@@ -43,6 +43,15 @@ func SafeLine(text string) string {
 	return strings.NewReplacer("\n", " ", "\t", " ").Replace(SafeText(text))
 }
 
+// Escaped is SafeText on one line that nobody takes for two: newlines and tabs are \n and \t,
+// and after most bytes it ends in dots.
+func Escaped(text string, most int) string {
+	if len(text) > most {
+		text = strings.ToValidUTF8(text[:most], "") + "..."
+	}
+	return strings.NewReplacer("\n", `\n`, "\t", `\t`).Replace(SafeText(text))
+}
+
 // SafeJSON writes what a terminal could obey as \u escapes, which a JSON reader turns
 // back: nothing is lost. raw is an encoder's output, so bad bytes are gone already and a
 // newline or tab is between values.

@@ -2,6 +2,7 @@ package printable_test
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 	"unicode"
 	"unicode/utf8"
@@ -84,4 +85,17 @@ func FuzzSafeText(f *testing.F) {
 			t.Fatalf("SafeText is not stable: %q, then %q", out, again)
 		}
 	})
+}
+
+func TestEscaped(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"one\n  two\t\x1b[2J":   `one\n  two\t\x1b[2J`,
+		strings.Repeat("a", 21): strings.Repeat("a", 20) + "...",
+		"1234567890123456789ß":  "1234567890123456789...", // no half letter
+	} {
+		if got := printable.Escaped(text, 20); got != want {
+			t.Errorf("Escaped(%q) = %q, want %q", text, got, want)
+		}
+	}
 }

@@ -1,10 +1,14 @@
-package launch
+package tally
 
 import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"bottle.internal/internal/canary"
 )
+
+func quiet(canary.Sighting) {}
 
 func TestTallyOfHostileLines(t *testing.T) {
 	t.Parallel()
@@ -14,7 +18,7 @@ func TestTallyOfHostileLines(t *testing.T) {
 	allow := func(host string) string {
 		return fmt.Sprintf("firewall| {\"event\":\"allow\",\"host\":%q,\"port\":443}\n", host)
 	}
-	long := strings.Repeat("x", maxTallyLine+1)
+	long := strings.Repeat("x", maxLine+1)
 	for _, test := range []struct{ name, log, want string }{
 		{"nothing", "", ""},
 		{"two of each", allow("a.test") + allow("a.test") + deny("b.test", "not listed"), "  allowed  a.test:443  2 times\n  refused  b.test:443  once: not listed\n"},
@@ -50,7 +54,7 @@ func TestTallyOfHostileLines(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			for _, size := range []int{1, 7, 4096, 1 << 20} { // however the pipe cuts it
-				tally := newTally()
+				tally := New(quiet)
 				for log := test.log; log != ""; {
 					n := min(size, len(log))
 					if wrote, err := tally.Write([]byte(log[:n])); wrote != n || err != nil {
@@ -58,7 +62,7 @@ func TestTallyOfHostileLines(t *testing.T) {
 					}
 					log = log[n:]
 				}
-				if got := tally.text(); got != test.want {
+				if got := tally.String(); got != test.want {
 					t.Fatalf("in pieces of %d:\n%swant\n%s", size, got, test.want)
 				}
 			}
@@ -69,12 +73,12 @@ func TestTallyOfHostileLines(t *testing.T) {
 // What the probes of the launch are refused is in the audit log, and no deed of the agent.
 func TestTallyLeavesTheProbesOut(t *testing.T) {
 	t.Parallel()
-	tally := newTally()
-	tally.expect("a.test:443")
+	tally := New(quiet)
+	tally.Expect("a.test:443")
 	for range 3 {
 		fmt.Fprintf(tally, "firewall| {\"event\":\"deny\",\"host\":\"a.test\",\"port\":443,\"reason\":\"not listed\"}\n")
 	}
-	if got, want := tally.text(), "  refused  a.test:443  2 times: not listed\n"; got != want {
+	if got, want := tally.String(), "  refused  a.test:443  2 times: not listed\n"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
@@ -82,15 +86,15 @@ func TestTallyLeavesTheProbesOut(t *testing.T) {
 // A guest that asks for ever new hosts fills neither the memory nor the screen.
 func TestTallyOfAFlood(t *testing.T) {
 	t.Parallel()
-	tally := newTally()
+	tally := New(quiet)
 	for i := range 5000 {
 		fmt.Fprintf(tally, "firewall| {\"event\":\"deny\",\"host\":\"h%d.test\",\"port\":443,\"reason\":\"not listed\"}\n", i)
 	}
 	for i := range 300 {
 		fmt.Fprintf(tally, "firewall| {\"event\":\"allow\",\"host\":\"a%d.test\",\"port\":443}\n", i)
 	}
-	text := tally.text()
-	if lines := strings.Count(text, "\n"); lines != 2*(maxTallyKeys+1) {
+	text := tally.String()
+	if lines := strings.Count(text, "\n"); lines != 2*(maxKeys+1) {
 		t.Errorf("%d lines", lines)
 	}
 	for _, want := range []string{"  refused  others  4900 times\n", "  allowed  others  200 times\n"} {
@@ -101,7 +105,7 @@ func TestTallyOfAFlood(t *testing.T) {
 	for range 100 {
 		_, _ = tally.Write([]byte(strings.Repeat("y", 64<<10)))
 	}
-	if cap(tally.rest) > 2*maxTallyLine {
+	if cap(tally.rest) > 2*maxLine {
 		t.Errorf("%d bytes are kept of a line without end", cap(tally.rest))
 	}
 }
@@ -112,11 +116,11 @@ func FuzzTally(f *testing.F) {
 	f.Add("firewall| {\"event\":\"deny\",\"host\":\"x\\n  allowed  y\",\"reason\":\"\\u001b[0m\"}\n", uint8(3))
 	f.Add("firewall| {\"event\":\"suppressed\",\"count\":9223372036854775807}\nfirewall| {\"event\":\"suppressed\",\"count\":1}\n", uint8(200))
 	f.Fuzz(func(t *testing.T, log string, cut uint8) {
-		tally := newTally()
+		tally := New(quiet)
 		at := min(int(cut), len(log))
 		_, _ = tally.Write([]byte(log[:at]))
 		_, _ = tally.Write([]byte(log[at:]))
-		for line := range strings.Lines(tally.text()) {
+		for line := range strings.Lines(tally.String()) {
 			if !strings.HasPrefix(line, "  allowed  ") && !strings.HasPrefix(line, "  refused  ") || strings.ContainsAny(line, "\x1b\r\u202e") {
 				t.Errorf("line %q", line)
 			}

@@ -1,4 +1,11 @@
-package launch
+// Package tally counts what the daemons of one bottle let through and refused, for its
+// receipt.
+//
+// Invariants: it reads the bundle's log, which the host got over its own pipe: a guest cannot
+// write there, only cause lines; whatever a line says, it becomes one line of the receipt and
+// nothing that a terminal obeys; what it keeps is bounded; a refusal that a probe of the
+// launch asked for is not the agent's.
+package tally
 
 import (
 	"bytes"
@@ -13,14 +20,14 @@ import (
 	"bottle.internal/internal/printable"
 )
 
-// maxTallyLine bounds a log line that is looked at; init breaks longer ones itself.
-const maxTallyLine = 32 << 10
+// maxLine bounds a log line that is looked at; init breaks longer ones itself.
+const maxLine = 32 << 10
 
-// maxTallyKeys bounds what a guest can make the tally remember.
-const maxTallyKeys = 100
+// maxKeys bounds what a guest can make the tally remember.
+const maxKeys = 100
 
-// maxTallyText bounds what one entry shows of a host or a reason.
-const maxTallyText = 200
+// maxText bounds what one entry shows of a host or a reason.
+const maxText = 200
 
 // The labels of the receipt, in the order in which it shows them.
 const (
@@ -35,16 +42,14 @@ func labels() []string {
 	return []string{labelAlarm, labelAllowed, labelPushed, labelDecided, labelRefused}
 }
 
-// tally counts what the daemons let through and refused. It reads the bundle's log, which
-// the host got over its own pipe: a guest cannot write there, only cause lines.
-type tally struct {
-	mu     sync.Mutex
-	rest   []byte                       // of a line without its end
-	skip   bool                         // the end of a line that was too long is still to come
-	counts map[string]map[string]*count // by label and target
-	more   map[string]int               // by label: of targets that found no room, and what was not written one by one
-	ours   map[string]int               // refusals that the probes of the launch will cause, by target
-	// alarmed is told of every canary, outside of the lock; nil: nobody is.
+// Tally is an io.Writer over the bundle's log.
+type Tally struct {
+	mu      sync.Mutex
+	rest    []byte                       // of a line without its end
+	skip    bool                         // the end of a line that was too long is still to come
+	counts  map[string]map[string]*count // by label and target
+	more    map[string]int               // by label: of targets that found no room, and what was not written one by one
+	ours    map[string]int               // refusals that the probes of the launch will cause, by target
 	alarmed func(canary.Sighting)
 }
 
@@ -53,31 +58,30 @@ type count struct {
 	reason string // the last one
 }
 
-func newTally() *tally {
-	t := &tally{counts: map[string]map[string]*count{}, more: map[string]int{}, ours: map[string]int{}}
+// New makes an empty tally. It tells alarmed of every canary in the log.
+func New(alarmed func(canary.Sighting)) *Tally {
+	t := &Tally{alarmed: alarmed, counts: map[string]map[string]*count{}, more: map[string]int{}, ours: map[string]int{}}
 	for _, label := range labels() {
 		t.counts[label] = map[string]*count{}
 	}
 	return t
 }
 
-// Write implements io.Writer over the bundle's log.
-func (t *tally) Write(p []byte) (int, error) {
+// Write implements [io.Writer]. It never fails.
+func (t *Tally) Write(p []byte) (int, error) {
 	for _, seen := range t.read(p) {
-		if t.alarmed != nil {
-			t.alarmed(seen)
-		}
+		t.alarmed(seen) // outside of the lock
 	}
 	return len(p), nil
 }
 
 // read counts what p completes and returns the canaries that were seen.
-func (t *tally) read(p []byte) (seen []canary.Sighting) {
+func (t *Tally) read(p []byte) (seen []canary.Sighting) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for left := p; len(left) > 0; {
 		line, after, ended := bytes.Cut(left, []byte{'\n'})
-		if room := maxTallyLine - len(t.rest); len(line) > room {
+		if room := maxLine - len(t.rest); len(line) > room {
 			t.rest, t.skip = nil, true // never the middle of a line as if it were one
 		}
 		if !t.skip {
@@ -113,7 +117,7 @@ type entry struct {
 	Blocked     bool   `json:"blocked"`
 }
 
-func (t *tally) line(line []byte) (seen []canary.Sighting) {
+func (t *Tally) line(line []byte) (seen []canary.Sighting) {
 	daemon, text, ok := bytes.Cut(line, []byte("| "))
 	var e entry
 	if !ok || json.Unmarshal(text, &e) != nil {
@@ -146,15 +150,15 @@ func (t *tally) line(line []byte) (seen []canary.Sighting) {
 	return seen
 }
 
-// expect leaves one refusal of a target out: a probe asked for it, not the agent.
-func (t *tally) expect(target string) {
+// Expect leaves one refusal of a target out: a probe asked for it, not the agent.
+func (t *Tally) Expect(target string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.ours[target]++
 }
 
-// decided counts a decision of the operator.
-func (t *tally) decided(what, verdict string) {
+// Decided counts a decision of the operator.
+func (t *Tally) Decided(what, verdict string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.add(labelDecided, what, verdict)
@@ -187,18 +191,13 @@ func (e entry) where() string {
 }
 
 // shown makes a guest's text fit for one line of the receipt: it cannot begin another.
-func shown(text string) string {
-	if len(text) > maxTallyText {
-		text = strings.ToValidUTF8(text[:maxTallyText], "") + "..."
-	}
-	return strings.NewReplacer("\n", `\n`, "\t", `\t`).Replace(printable.SafeText(text))
-}
+func shown(text string) string { return printable.Escaped(text, maxText) }
 
-func (t *tally) add(label, target, reason string) {
+func (t *Tally) add(label, target, reason string) {
 	target = shown(target)
 	counts := t.counts[label]
 	if counts[target] == nil {
-		if len(counts) >= maxTallyKeys {
+		if len(counts) >= maxKeys {
 			t.more[label]++
 			return
 		}
@@ -208,8 +207,8 @@ func (t *tally) add(label, target, reason string) {
 	counts[target].reason = shown(reason)
 }
 
-// text is the table of the receipt.
-func (t *tally) text() string {
+// String is the table of the receipt, a line for each target.
+func (t *Tally) String() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var out strings.Builder
@@ -234,4 +233,31 @@ func times(n int) string {
 		return "once"
 	}
 	return fmt.Sprintf("%d times", n)
+}
+
+// sighting is what a daemon's line says of a canary.
+func (e entry) sighting(daemon string) canary.Sighting {
+	host := e.target()
+	if e.Remote != "" {
+		host = e.Remote
+	}
+	return canary.Sighting{
+		Daemon: daemon, Where: shown(e.Where), Method: shown(e.Method), Host: shown(host),
+		Fingerprint: shown(e.Fingerprint), Blocked: e.Blocked,
+	}
+}
+
+// Sighted counts a canary that somebody else saw.
+func (t *Tally) Sighted(seen canary.Sighting) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.addSighting(seen)
+}
+
+func (t *Tally) addSighting(seen canary.Sighting) {
+	target := "canary seen by " + seen.Daemon
+	if seen.Host != "" {
+		target = "canary to " + seen.Host
+	}
+	t.add(labelAlarm, target, "in the "+seen.Where)
 }
