@@ -12,6 +12,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -145,7 +146,7 @@ func (t *Tally) line(line []byte) (seen []canary.Sighting) {
 	case "git-gate push-deny":
 		t.add(labelRefused, "push to "+e.push(), e.where())
 	case "firewall suppressed", "egress suppressed", "git-gate suppressed", "supervise suppressed":
-		t.more[labelRefused] += max(e.Count, 0)
+		t.others(labelRefused, e.Count)
 	}
 	return seen
 }
@@ -198,13 +199,18 @@ func (t *Tally) add(label, target, reason string) {
 	counts := t.counts[label]
 	if counts[target] == nil {
 		if len(counts) >= maxKeys {
-			t.more[label]++
+			t.others(label, 1)
 			return
 		}
 		counts[target] = &count{}
 	}
 	counts[target].times++
 	counts[target].reason = shown(reason)
+}
+
+// others counts what has no line of its own. A daemon's number may be any.
+func (t *Tally) others(label string, n int) {
+	t.more[label] += min(max(n, 0), math.MaxInt-t.more[label])
 }
 
 // String is the table of the receipt, a line for each target.

@@ -2,6 +2,7 @@ package tally
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -49,6 +50,7 @@ func TestTallyOfHostileLines(t *testing.T) {
 		{"after a line that is too long", long + "\n" + allow("a.test"), "  allowed  a.test:443  once\n"},
 		{"the end of a line that is too long", long + allow("evil.test") + allow("a.test"), "  allowed  a.test:443  once\n"},
 		{"an entry where the patience ends", long[1:] + allow("evil.test") + allow("a.test"), "  allowed  a.test:443  once\n"},
+		{"more than there are numbers for", strings.Repeat("firewall| {\"event\":\"suppressed\",\"count\":9223372036854775807}\n", 2), "  refused  others  9223372036854775807 times\n"},
 		{"what the firewall suppressed", "firewall| {\"event\":\"suppressed\",\"count\":7}\nfirewall| {\"event\":\"suppressed\",\"count\":-5}\n", "  refused  others  7 times\n"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -115,13 +117,23 @@ func TestTallyOfAFlood(t *testing.T) {
 func FuzzTally(f *testing.F) {
 	f.Add("firewall| {\"event\":\"deny\",\"host\":\"x\\n  allowed  y\",\"reason\":\"\\u001b[0m\"}\n", uint8(3))
 	f.Add("firewall| {\"event\":\"suppressed\",\"count\":9223372036854775807}\nfirewall| {\"event\":\"suppressed\",\"count\":1}\n", uint8(200))
+	f.Add("egress| {\"event\":\"canary\",\"host\":\"x\\n  allowed  y\",\"where\":\"\\u001b[0m\"}\n", uint8(9))
+	f.Add("git-gate| {\"event\":\"push-allow\",\"remote\":\"app\",\"refs\":[{\"ref\":\"refs/heads/x\\n  allowed  y\"}]}\n", uint8(40))
 	f.Fuzz(func(t *testing.T, log string, cut uint8) {
 		tally := New(quiet)
 		at := min(int(cut), len(log))
 		_, _ = tally.Write([]byte(log[:at]))
 		_, _ = tally.Write([]byte(log[at:]))
+		entries := 0
+		for _, label := range labels() {
+			entries += len(tally.counts[label]) + min(tally.more[label], 1)
+		}
+		if lines := strings.Count(tally.String(), "\n"); lines != entries {
+			t.Errorf("%d lines of %d entries:\n%s", lines, entries, tally)
+		}
 		for line := range strings.Lines(tally.String()) {
-			if !strings.HasPrefix(line, "  allowed  ") && !strings.HasPrefix(line, "  refused  ") || strings.ContainsAny(line, "\x1b\r\u202e") {
+			label, _, _ := strings.Cut(strings.TrimPrefix(line, "  "), " ")
+			if !strings.HasPrefix(line, "  ") || !slices.Contains(labels(), label) || strings.ContainsAny(line, "\x1b\r\u202e") {
 				t.Errorf("line %q", line)
 			}
 		}
