@@ -54,8 +54,12 @@ func mayImport() map[string][]string {
 		"internal/guest/probe": {},
 		"internal/boundary":    {"internal/guest/probe", "internal/printable"},
 
-		// what the receipt counts
+		// what the receipt counts, and its proof
 		"internal/launch/tally": {"internal/canary", "internal/printable"},
+		"internal/launch/proof": {
+			"internal/boundary", "internal/daemons", "internal/excerpt", "internal/guest/probe", "internal/guestapi", "internal/guestexec", "internal/plan",
+			"internal/printable", "pkg/provision", "pkg/smolvm",
+		},
 
 		// what a bottle's rules are made of, on the host
 		"internal/overseer": {

@@ -12,6 +12,9 @@ import (
 	"bottle.internal/internal/printable"
 )
 
+// maxShown bounds what a receipt quotes of a guest's words, in bytes.
+const maxShown = 200
+
 // demoTemplate is one whose receipt shows that no credential came into the guest.
 const demoTemplate = "demo"
 
