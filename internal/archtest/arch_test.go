@@ -54,7 +54,8 @@ func mayImport() map[string][]string {
 		"internal/guest/probe": {},
 		"internal/boundary":    {"internal/guest/probe", "internal/printable"},
 
-		// what the receipt counts, and its proof
+		// what a launch takes back, what its receipt counts, and the proof
+		"internal/launch/undo":  {},
 		"internal/launch/tally": {"internal/canary", "internal/printable"},
 		"internal/launch/proof": {
 			"internal/boundary", "internal/daemons", "internal/excerpt", "internal/guest/probe", "internal/guestapi", "internal/guestexec", "internal/plan",

@@ -12,16 +12,17 @@ import (
 	"bottle.internal/internal/event"
 	"bottle.internal/internal/guest/probe"
 	"bottle.internal/internal/launch/proof"
+	"bottle.internal/internal/launch/undo"
 )
 
 // openTargets opens what the guest must not reach, once the bundle is there: its bridge is
 // one of the addresses, and it reaches for the guest what the firewall must refuse.
-func (b *Bottle) openTargets(ctx context.Context, undo *undo, sidecar Sidecar) error {
+func (b *Bottle) openTargets(ctx context.Context, stack *undo.Stack, sidecar Sidecar) error {
 	var err error
 	if b.targets, err = b.deps.Targets(ctx); err != nil {
 		return err
 	}
-	undo.push("the boundary's targets", func(context.Context) error { return b.targets.Close() })
+	stack.Push("the boundary's targets", func(context.Context) error { return b.targets.Close() })
 	subject := proof.Subject{Plan: b.plan, Shares: b.deps.Shares, Gate: sidecar.Gate(), Reach: sidecar.Reach}
 	b.checks = subject.Checks(ctx, b.targets)
 	for _, check := range b.checks {

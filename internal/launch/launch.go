@@ -24,6 +24,7 @@ import (
 	"bottle.internal/internal/event"
 	"bottle.internal/internal/guestexec"
 	"bottle.internal/internal/launch/tally"
+	"bottle.internal/internal/launch/undo"
 	"bottle.internal/internal/link"
 	"bottle.internal/internal/names"
 	"bottle.internal/internal/overseer"
@@ -89,7 +90,7 @@ type Bottle struct {
 	deps     Deps
 	instance *state.Instance
 	status   state.Status
-	undo     undo
+	undo     undo.Stack
 	key      link.Key
 	sockets  string            // directory of the relays' sockets
 	targets  *boundary.Targets // that no guest may reach; nil until the bundle is there
@@ -131,7 +132,7 @@ func Start(ctx context.Context, p plan.Plan, deps Deps) (*Bottle, error) {
 
 func newBottle(p plan.Plan, deps Deps) *Bottle {
 	b := &Bottle{plan: p, deps: deps}
-	b.undo.observe, b.tally = b.did, tally.New(b.alarmed)
+	b.undo.Observe, b.tally = b.did, tally.New(b.alarmed)
 	return b
 }
 
@@ -154,7 +155,7 @@ func (b *Bottle) launch(ctx context.Context) error {
 	if err := b.prepare(ctx); err != nil {
 		return err
 	}
-	stacks := b.undo.branches("the machine and the bundle", 2)
+	stacks := b.undo.Branches("the machine and the bundle", 2)
 	group, both := errgroup.WithContext(ctx)
 	group.Go(func() error { return b.startMachine(both, stacks[0]) })
 	group.Go(func() error { return b.startSidecar(both, stacks[1]) })
@@ -242,7 +243,7 @@ func (b *Bottle) takeDown(ctx context.Context) error {
 	defer cancel()
 	b.tools.end()
 	_ = b.record(state.Stopping) // for people who look meanwhile; its failure changes nothing
-	err := b.undo.unwind(ctx)
+	err := b.undo.Unwind(ctx)
 	if b.overseer != nil {
 		b.audit(ctx, audit.Host, eventStopped, map[string]any{"kept": b.keep})
 	}
