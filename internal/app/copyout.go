@@ -14,7 +14,7 @@ import (
 	"bottle.internal/internal/event"
 	"bottle.internal/internal/excerpt"
 	"bottle.internal/internal/guestapi"
-	"bottle.internal/internal/launch"
+	"bottle.internal/internal/guestexec"
 	"bottle.internal/internal/manifest"
 	"bottle.internal/internal/state"
 	"bottle.internal/internal/workspace"
@@ -39,12 +39,12 @@ type CopyOut struct {
 // CopyOut fetches what changed in a running bottle. dir is where it would go; empty: where
 // the workspace came from.
 func (a *App) CopyOut(ctx context.Context, identity, dir string) (*CopyOut, error) {
-	return a.copyOut(ctx, identity, dir, func(ctx context.Context, command launch.Command, stdio launch.Stdio) (int, error) {
+	return a.copyOut(ctx, identity, dir, func(ctx context.Context, command guestexec.Command, stdio guestexec.Stdio) (int, error) {
 		return a.Exec(ctx, identity, command, stdio)
 	})
 }
 
-func (a *App) copyOut(ctx context.Context, identity, dir string, run launch.Runner) (_ *CopyOut, err error) {
+func (a *App) copyOut(ctx context.Context, identity, dir string, run guestexec.Runner) (_ *CopyOut, err error) {
 	instance, err := a.open(identity)
 	if err != nil {
 		return nil, err
@@ -117,7 +117,7 @@ func (c *CopyOut) readBase() (workspace.Base, error) {
 }
 
 // fetch has the guest pack what differs from the base, and stages it.
-func (a *App) fetch(ctx context.Context, run launch.Runner, c *CopyOut, base workspace.Base) (*staging.Stage, error) {
+func (a *App) fetch(ctx context.Context, run guestexec.Runner, c *CopyOut, base workspace.Base) (*staging.Stage, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	a.events.Send(ctx, event.Event{Kind: event.Start, Step: "copy-out", Text: "looking at what changed in " + c.Identity})
@@ -144,7 +144,7 @@ func (a *App) fetch(ctx context.Context, run launch.Runner, c *CopyOut, base wor
 		staged <- err
 	}()
 	said := &excerpt.Tail{Limit: maxSaid}
-	code, err := run(ctx, launch.Command{Argv: guestapi.PackArgs(), Workdir: "/", Root: true}, launch.Stdio{Stdin: request, Stdout: out, Stderr: said})
+	code, err := run(ctx, guestexec.Command{Argv: guestapi.PackArgs(), Workdir: "/", Root: true}, guestexec.Stdio{Stdin: request, Stdout: out, Stderr: said})
 	_ = out.Close()
 	_ = request.CloseWithError(errors.New("the guest has stopped reading"))
 	<-asked

@@ -7,14 +7,14 @@ import (
 	"os"
 	"strings"
 
-	"bottle.internal/internal/launch"
+	"bottle.internal/internal/guestexec"
 	"bottle.internal/internal/names"
 	"bottle.internal/internal/state"
 	"bottle.internal/pkg/smolvm"
 )
 
 // Exec runs a program in a bottle that another process owns.
-func (a *App) Exec(ctx context.Context, identity string, command launch.Command, stdio launch.Stdio) (int, error) {
+func (a *App) Exec(ctx context.Context, identity string, command guestexec.Command, stdio guestexec.Stdio) (int, error) {
 	instance, err := a.open(identity)
 	if err != nil {
 		return 0, err
@@ -30,7 +30,7 @@ func (a *App) Exec(ctx context.Context, identity string, command launch.Command,
 	if err != nil {
 		return 0, err
 	}
-	return launch.Exec(ctx, client, status.Machine, command, stdio)
+	return guestexec.Guest{Machine: client, Name: status.Machine}.Run(ctx, command, stdio)
 }
 
 func notRunning(instance *state.Instance, status state.Status) error {

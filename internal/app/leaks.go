@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"bottle.internal/internal/guestexec"
 	"bottle.internal/internal/launch"
 	"bottle.internal/internal/leakcheck"
 	"bottle.internal/internal/plan"
@@ -107,8 +108,9 @@ func (a *App) leakSecrets(ctx context.Context, p plan.Plan) (list []leakcheck.Se
 // guestLeaks looks at the guest from inside, at its disk, and at its memory.
 func guestLeaks(ctx context.Context, client *smolvm.Client, status state.Status, search *leakcheck.Search) (results []leakcheck.Result, err error) {
 	marker := "bottle-leakcheck-" + rand.Text()
+	guest := guestexec.Guest{Machine: client, Name: status.Machine}
 	root := func(stdout io.Writer, argv ...string) error {
-		code, err := launch.Exec(ctx, client, status.Machine, launch.Command{Argv: argv, Workdir: "/", Root: true}, launch.Stdio{Stdout: stdout, Stderr: io.Discard})
+		code, err := guest.Run(ctx, guestexec.Command{Argv: argv, Workdir: "/", Root: true}, guestexec.Stdio{Stdout: stdout, Stderr: io.Discard})
 		if err == nil && code != 0 {
 			err = fmt.Errorf("the guest ended with status %d", code)
 		}

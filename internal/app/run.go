@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"bottle.internal/internal/guestexec"
 	"bottle.internal/internal/launch"
 	"bottle.internal/internal/state"
 )
@@ -18,7 +19,7 @@ const (
 )
 
 // Attach gives do the streams of whoever looks at the agent, for as long as it runs.
-type Attach func(ctx context.Context, do func(context.Context, launch.Stdio) (int, error)) (int, error)
+type Attach func(ctx context.Context, do func(context.Context, guestexec.Stdio) (int, error)) (int, error)
 
 // End is how a bottle ended.
 type End struct {

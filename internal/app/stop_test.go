@@ -13,6 +13,7 @@ import (
 	"go.uber.org/goleak"
 
 	"bottle.internal/internal/execx"
+	"bottle.internal/internal/guestexec"
 	"bottle.internal/internal/launch"
 	"bottle.internal/internal/names"
 	"bottle.internal/internal/smolvmtest"
@@ -135,7 +136,7 @@ func TestExecInABottleThatDoesNotRun(t *testing.T) {
 		if err := instance.WriteStatus(state.Status{Identity: "demo-aaaaa", Phase: test.phase}); err != nil {
 			t.Fatal(err)
 		}
-		_, err := a.Exec(t.Context(), "demo-aaaaa", launch.Command{Argv: []string{"true"}}, launch.Stdio{})
+		_, err := a.Exec(t.Context(), "demo-aaaaa", guestexec.Command{Argv: []string{"true"}}, guestexec.Stdio{})
 		var problem *Problem
 		if !errors.As(err, &problem) || err.Error() != test.want || !slices.Equal(problem.HintLines(), []string{"bottle list"}) {
 			t.Errorf("Exec() = %v, want %q", err, test.want)

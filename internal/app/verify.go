@@ -11,7 +11,8 @@ import (
 	"bottle.internal/internal/boundary"
 	"bottle.internal/internal/digest"
 	"bottle.internal/internal/gobuild"
-	"bottle.internal/internal/launch"
+	"bottle.internal/internal/guestexec"
+	"bottle.internal/internal/launch/proof"
 	"bottle.internal/internal/state"
 	"bottle.internal/pkg/bundle"
 )
@@ -54,14 +55,16 @@ func (a *App) Verify(ctx context.Context, identity string) (Receipt, error) {
 	if err != nil {
 		return Receipt{}, err
 	}
-	results, err := a.verify(ctx, launch.Verification{Machine: client, Plan: p, Shares: a.sharesOf(client, instance)})
+	results, err := a.verify(ctx, proof.Verification{
+		Guest: guestexec.Guest{Machine: client, Name: p.VM.Name}, Subject: proof.Subject{Plan: p, Shares: a.sharesOf(client, instance)},
+	})
 	receipt := Receipt{Identity: identity, Time: time.Now().UTC(), VMTool: status.VMTool, Results: results, Tools: a.digests(ctx, client, p.VM.Name)}
 	receipt.ChangedTools = changedTools(status.Tools, receipt.Tools)
 	return receipt, err
 }
 
 // verify adds what a verification needs and closes it.
-func (a *App) verify(ctx context.Context, v launch.Verification) (results []boundary.Result, err error) {
+func (a *App) verify(ctx context.Context, v proof.Verification) (results []boundary.Result, err error) {
 	if v.Program, err = a.guestProgram(ctx); err != nil {
 		return nil, err
 	}
@@ -70,7 +73,7 @@ func (a *App) verify(ctx context.Context, v launch.Verification) (results []boun
 		return nil, err
 	}
 	defer engine.Close()
-	running, err := bundle.Find(ctx, engine, a.owner(), v.Plan.Identity)
+	running, err := bundle.Find(ctx, engine, a.owner(), v.Subject.Plan.Identity)
 	if err != nil {
 		return nil, engineProblem(err)
 	}
@@ -78,7 +81,7 @@ func (a *App) verify(ctx context.Context, v launch.Verification) (results []boun
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, v.Targets.Close()) }()
-	v.Gate, v.Reach = running.Gate(), running.Dial
+	v.Subject.Gate, v.Subject.Reach = running.Gate(), running.Dial
 	return v.Verify(ctx)
 }
 

@@ -23,7 +23,7 @@ import (
 	"bottle.internal/internal/excerpt"
 	"bottle.internal/internal/execx"
 	"bottle.internal/internal/guestapi"
-	"bottle.internal/internal/launch"
+	"bottle.internal/internal/guestexec"
 	"bottle.internal/internal/names"
 	"bottle.internal/internal/plan"
 	"bottle.internal/internal/state"
@@ -99,8 +99,8 @@ func reasons(excluded []workspace.Excluded) []plan.WorkspaceExcluded {
 
 // fill copies a plan's workspace into its new machine. It looks at the directory again: the
 // plan may be some minutes old.
-func (a *App) fill(p plan.Plan) func(context.Context, launch.Runner) error {
-	return func(ctx context.Context, run launch.Runner) error {
+func (a *App) fill(p plan.Plan) func(context.Context, guestexec.Runner) error {
+	return func(ctx context.Context, run guestexec.Runner) error {
 		instance, err := a.state.Open(names.Identity(p.Identity))
 		if err != nil {
 			return err
@@ -132,7 +132,7 @@ type copyIn struct {
 // maxSaid bounds what is quoted of a guest.
 const maxSaid = 2000
 
-func (c *copyIn) run(ctx context.Context, run launch.Runner, dir string) error {
+func (c *copyIn) run(ctx context.Context, run guestexec.Runner, dir string) error {
 	bundle, err := c.bundle(ctx, dir)
 	if err != nil {
 		return err
@@ -149,7 +149,7 @@ func (c *copyIn) run(ctx context.Context, run launch.Runner, dir string) error {
 		sent <- err
 	}()
 	said := &excerpt.Tail{Limit: maxSaid}
-	code, err := run(ctx, launch.Command{Argv: guestapi.UnpackArgs(), Workdir: "/", Root: true}, launch.Stdio{Stdin: read, Stdout: io.Discard, Stderr: said})
+	code, err := run(ctx, guestexec.Command{Argv: guestapi.UnpackArgs(), Workdir: "/", Root: true}, guestexec.Stdio{Stdin: read, Stdout: io.Discard, Stderr: said})
 	_ = read.CloseWithError(errors.New("the guest has stopped reading"))
 	sendErr, reason := <-sent, strings.TrimSpace(said.String())
 	switch {

@@ -17,7 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"bottle.internal/internal/guest/carry"
-	"bottle.internal/internal/launch"
+	"bottle.internal/internal/guestexec"
 	"bottle.internal/internal/names"
 	"bottle.internal/internal/plan"
 	"bottle.internal/internal/state"
@@ -113,7 +113,7 @@ func got(t *testing.T, dir string) map[string]string {
 	return files
 }
 
-func (c *carried) run(ctx context.Context, command launch.Command, stdio launch.Stdio) (int, error) {
+func (c *carried) run(ctx context.Context, command guestexec.Command, stdio guestexec.Stdio) (int, error) {
 	place := carry.Place{Mark: c.guest + ".mark", UID: -1, Git: func(ctx context.Context, dir string, in io.Reader, args ...string) error {
 		cmd := exec.CommandContext(ctx, "git", args...)
 		cmd.Dir, cmd.Stdin, cmd.Env = dir, in, append(os.Environ(), "GIT_CONFIG_GLOBAL=/dev/null")
@@ -413,7 +413,7 @@ func TestFileChangesWhileItGoesIn(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := plan.Plan{Identity: c.identity, Workdir: c.guest, Workspace: w}
-	err = c.fill(p)(t.Context(), func(ctx context.Context, command launch.Command, stdio launch.Stdio) (int, error) {
+	err = c.fill(p)(t.Context(), func(ctx context.Context, command guestexec.Command, stdio guestexec.Stdio) (int, error) {
 		head := make([]byte, 1<<20) // by now the file is open
 		if _, err := io.ReadFull(stdio.Stdin, head); err != nil {
 			return 0, err

@@ -33,10 +33,13 @@ func mayImport() map[string][]string {
 		"internal/ownsock":  {},
 		"internal/termsafe": {},
 		"internal/agentlog": {"internal/termsafe"},
-		"internal/console":  {"internal/launch", "internal/link", "internal/printable", "internal/termsafe"},
+		"internal/console":  {"internal/guestexec", "internal/link", "internal/printable", "internal/termsafe"},
 		"internal/detach":   {"internal/event", "internal/plan"},
 		"internal/control":  {"internal/secret"},
 		"internal/guestapi": {},
+
+		// a program in the guest, as the host runs it
+		"internal/guestexec": {"internal/guestapi", "pkg/smolvm"},
 
 		// what a person sees
 		"internal/cli/board": {"internal/app", "internal/ask", "internal/printable", "internal/proposal"},
@@ -51,8 +54,13 @@ func mayImport() map[string][]string {
 		"internal/guest/probe": {},
 		"internal/boundary":    {"internal/guest/probe", "internal/printable"},
 
-		// what the receipt counts
+		// what a launch takes back, what its receipt counts, and the proof
+		"internal/launch/undo":  {},
 		"internal/launch/tally": {"internal/canary", "internal/printable"},
+		"internal/launch/proof": {
+			"internal/boundary", "internal/daemons", "internal/excerpt", "internal/guest/probe", "internal/guestapi", "internal/guestexec", "internal/plan",
+			"internal/printable", "pkg/provision", "pkg/smolvm",
+		},
 
 		// what a bottle's rules are made of, on the host
 		"internal/overseer": {
@@ -227,7 +235,7 @@ func TestProgramsStayApart(t *testing.T) {
 // host are the packages of the host's side: manifests, plans, tokens and keys are theirs.
 func host() []string {
 	return []string{
-		"internal/app", "internal/cli", "internal/launch", "internal/plan", "internal/manifest", "internal/overseer",
+		"internal/app", "internal/cli", "internal/guestexec", "internal/launch", "internal/plan", "internal/manifest", "internal/overseer",
 		"internal/rules", "internal/why", "internal/sidecar", "internal/state", "internal/token", "internal/audit", "internal/sshagent",
 	}
 }

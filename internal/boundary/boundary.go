@@ -1,5 +1,6 @@
-// Package boundary proves at launch that a guest has no way out but its sockets. It says
-// what the guest has to try, opens the live targets on the host, and judges.
+// Package boundary knows the ways out that a guest must not have. It says what the guest has
+// to try, opens the live targets on the host, and judges. Who asks a guest is
+// internal/launch/proof.
 //
 // Invariants:
 //   - A guest's "I could not" counts only where the host has just reached the same target

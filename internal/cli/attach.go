@@ -11,6 +11,7 @@ import (
 	"bottle.internal/internal/app"
 	"bottle.internal/internal/console"
 	"bottle.internal/internal/detach"
+	"bottle.internal/internal/guestexec"
 	"bottle.internal/internal/launch"
 	"bottle.internal/internal/termsafe"
 )
@@ -94,7 +95,7 @@ func (s *session) attachTerminal(ctx context.Context, identity string, viewer co
 	}
 	defer func() { _ = term.Restore(fd, saved) }()
 	var end app.Attached
-	_, err = s.attached(ctx, func(ctx context.Context, stdio launch.Stdio) (int, error) {
+	_, err = s.attached(ctx, func(ctx context.Context, stdio guestexec.Stdio) (int, error) {
 		viewer.Stdin, viewer.Stdout, viewer.Sizes = stdio.Stdin, stdio.Stdout, stdio.Sizes
 		var err error
 		end, err = s.app.Attach(ctx, identity, viewer)

@@ -6,7 +6,7 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"bottle.internal/internal/launch"
+	"bottle.internal/internal/guestexec"
 )
 
 func execCommand() command {
@@ -37,7 +37,7 @@ Its exit code is passed on.
 				if *tty && !s.interactive() {
 					return &usageError{text: "there is no terminal here to pass on: leave out --tty"}
 				}
-				return s.exec(ctx, launch.Command{Argv: command, Root: *root}, *tty)
+				return s.exec(ctx, guestexec.Command{Argv: command, Root: *root}, *tty)
 			}
 		},
 	}
@@ -56,21 +56,21 @@ func shellCommand() command {
 				if _, err := s.one("bottle"); err != nil {
 					return err
 				}
-				return s.exec(ctx, launch.Command{Argv: []string{"/bin/bash"}, Root: *root}, s.interactive())
+				return s.exec(ctx, guestexec.Command{Argv: []string{"/bin/bash"}, Root: *root}, s.interactive())
 			}
 		},
 	}
 }
 
-func (s *session) exec(ctx context.Context, command launch.Command, tty bool) error {
+func (s *session) exec(ctx context.Context, command guestexec.Command, tty bool) error {
 	identity := s.args[0]
-	run := func(ctx context.Context, stdio launch.Stdio) (int, error) {
+	run := func(ctx context.Context, stdio guestexec.Stdio) (int, error) {
 		return s.app.Exec(ctx, identity, command, stdio)
 	}
 	if !tty {
 		stdout, stderr, reset := s.screen()
 		defer reset()
-		stdio := launch.Stdio{Stdout: stdout, Stderr: stderr}
+		stdio := guestexec.Stdio{Stdout: stdout, Stderr: stderr}
 		if s.Stdin != nil {
 			stdio.Stdin = s.Stdin
 		}

@@ -18,6 +18,7 @@ import (
 	"bottle.internal/internal/console"
 	"bottle.internal/internal/detach"
 	"bottle.internal/internal/event"
+	"bottle.internal/internal/guestexec"
 	"bottle.internal/internal/launch"
 	"bottle.internal/internal/printable"
 	"bottle.internal/internal/secret"
@@ -138,11 +139,11 @@ func (o *owner) undo(ctx context.Context, bottle *launch.Bottle) error {
 	return bottle.Close(ctx)
 }
 
-func (o *owner) size() launch.Size {
+func (o *owner) size() guestexec.Size {
 	if o.bootstrap.Rows < 1 || o.bootstrap.Cols < 1 {
-		return launch.Size{Rows: defaultRows, Cols: defaultCols}
+		return guestexec.Size{Rows: defaultRows, Cols: defaultCols}
 	}
-	return launch.Size{Rows: o.bootstrap.Rows, Cols: o.bootstrap.Cols}
+	return guestexec.Size{Rows: o.bootstrap.Rows, Cols: o.bootstrap.Cols}
 }
 
 // run is the owner's life once its parent has gone.
@@ -153,7 +154,7 @@ func (o *owner) run(ctx context.Context, bottle *launch.Bottle, screen *console.
 	if o.bootstrap.Remove {
 		rule = app.KeepNever
 	}
-	attach := func(ctx context.Context, do func(context.Context, launch.Stdio) (int, error)) (int, error) {
+	attach := func(ctx context.Context, do func(context.Context, guestexec.Stdio) (int, error)) (int, error) {
 		stdio := screen.Stdio()
 		stdio.Term = o.bootstrap.Term
 		code, err := do(ctx, stdio)

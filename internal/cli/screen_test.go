@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"bottle.internal/internal/launch"
+	"bottle.internal/internal/guestexec"
 )
 
 // shown is what arrives at a terminal until the mark.
@@ -55,7 +55,7 @@ func TestTerminalIsFilteredAndReset(t *testing.T) {
 			t.Parallel()
 			s, keyboard, _ := terminal(t)
 			s.raw = test.raw
-			_, err := s.attached(test.ctx, func(_ context.Context, stdio launch.Stdio) (int, error) {
+			_, err := s.attached(test.ctx, func(_ context.Context, stdio guestexec.Stdio) (int, error) {
 				_, _ = io.WriteString(stdio.Stdout, hostile)
 				return 0, test.err
 			})
@@ -74,7 +74,7 @@ func TestTerminalIsFilteredAndReset(t *testing.T) {
 func TestLateAnswersAreDropped(t *testing.T) {
 	t.Parallel()
 	s, keyboard, _ := terminal(t)
-	_, err := s.attached(t.Context(), func(_ context.Context, stdio launch.Stdio) (int, error) {
+	_, err := s.attached(t.Context(), func(_ context.Context, stdio guestexec.Stdio) (int, error) {
 		_, _ = io.WriteString(stdio.Stdout, "\x1b[6n")
 		_, err := keyboard.WriteString("\x1b[24;80R\n")
 		return 0, err
@@ -95,7 +95,7 @@ func TestPipeIsNotFiltered(t *testing.T) {
 	t.Parallel()
 	var out strings.Builder
 	s := &session{Streams: Streams{Stdout: &out, Stderr: io.Discard}}
-	_, err := s.attached(t.Context(), func(_ context.Context, stdio launch.Stdio) (int, error) {
+	_, err := s.attached(t.Context(), func(_ context.Context, stdio guestexec.Stdio) (int, error) {
 		_, err := io.WriteString(stdio.Stdout, "\x1b]52;c;x\x07")
 		return 0, err
 	})

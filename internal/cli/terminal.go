@@ -13,7 +13,7 @@ import (
 
 	"golang.org/x/term"
 
-	"bottle.internal/internal/launch"
+	"bottle.internal/internal/guestexec"
 	"bottle.internal/internal/printable"
 	"bottle.internal/internal/secret"
 )
@@ -71,8 +71,8 @@ func untilDone[T any](ctx context.Context, read func() (T, error)) (T, error) {
 
 // attached runs do with the session's streams, filtered. On a terminal it
 // passes the size on, first and whenever it changes, and puts the terminal back as it was.
-func (s *session) attached(ctx context.Context, do func(context.Context, launch.Stdio) (int, error)) (int, error) {
-	var stdio launch.Stdio
+func (s *session) attached(ctx context.Context, do func(context.Context, guestexec.Stdio) (int, error)) (int, error) {
+	var stdio guestexec.Stdio
 	var reset func()
 	stdio.Stdout, stdio.Stderr, reset = s.screen()
 	defer reset()
@@ -95,10 +95,10 @@ func (s *session) attached(ctx context.Context, do func(context.Context, launch.
 
 // watchSize reports the terminal's size now and after every SIGWINCH. Only the newest
 // size matters: one that nobody took yet is replaced.
-func watchSize(fd int) (sizes <-chan launch.Size, stop func()) {
+func watchSize(fd int) (sizes <-chan guestexec.Size, stop func()) {
 	changed := make(chan os.Signal, 1)
 	signal.Notify(changed, syscall.SIGWINCH)
-	out := make(chan launch.Size, 1)
+	out := make(chan guestexec.Size, 1)
 	done, ended := make(chan struct{}), make(chan struct{})
 	send := func() {
 		cols, rows, err := term.GetSize(fd)
@@ -109,7 +109,7 @@ func watchSize(fd int) (sizes <-chan launch.Size, stop func()) {
 		case <-out:
 		default:
 		}
-		out <- launch.Size{Rows: rows, Cols: cols}
+		out <- guestexec.Size{Rows: rows, Cols: cols}
 	}
 	go func() {
 		defer close(ended)

@@ -13,7 +13,7 @@ import (
 
 	"github.com/moby/term"
 
-	"bottle.internal/internal/launch"
+	"bottle.internal/internal/guestexec"
 )
 
 // DefaultDetachKeys are docker's.
@@ -48,8 +48,8 @@ func (e *RefusedError) Error() string { return e.Text }
 type Viewer struct {
 	Stdin    io.Reader // nil: nothing is typed
 	Stdout   io.Writer
-	Sizes    <-chan launch.Size // of a terminal, the first one and every change; nil without one
-	Keys     []byte             // detach
+	Sizes    <-chan guestexec.Size // of a terminal, the first one and every change; nil without one
+	Keys     []byte                // detach
 	ReadOnly bool
 }
 
@@ -132,7 +132,7 @@ func typeTo(out *locked, v Viewer, cancel context.CancelCauseFunc) {
 	}
 }
 
-func resizeTo(ctx context.Context, out *locked, sizes <-chan launch.Size) {
+func resizeTo(ctx context.Context, out *locked, sizes <-chan guestexec.Size) {
 	for {
 		select {
 		case <-ctx.Done():

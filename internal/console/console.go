@@ -13,7 +13,7 @@ import (
 	"github.com/creack/pty"
 	"golang.org/x/term"
 
-	"bottle.internal/internal/launch"
+	"bottle.internal/internal/guestexec"
 	"bottle.internal/internal/link"
 )
 
@@ -26,7 +26,7 @@ const (
 // Config is what a session needs.
 type Config struct {
 	Socket string
-	Size   launch.Size // until somebody attaches
+	Size   guestexec.Size // until somebody attaches
 	// Note is told of viewers that come and go. It may be nil.
 	Note func(event string, fields map[string]any)
 }
@@ -68,7 +68,7 @@ func Open(ctx context.Context, config Config) (*Console, error) {
 		input: make(chan []byte), done: make(chan struct{}),
 		history: newHistory(), viewers: map[*viewer]bool{},
 	}
-	s.sizes = newSizes(config.Size, func(size launch.Size) {
+	s.sizes = newSizes(config.Size, func(size guestexec.Size) {
 		_ = pty.Setsize(master, &pty.Winsize{Rows: uint16(size.Rows), Cols: uint16(size.Cols)})
 	})
 	// What is typed is for the guest's terminal: this one must not answer it too.
@@ -82,8 +82,8 @@ func Open(ctx context.Context, config Config) (*Console, error) {
 }
 
 // Stdio is what the agent runs with.
-func (s *Console) Stdio() launch.Stdio {
-	return launch.Stdio{Stdin: s.slave, Stdout: output{s}, Stderr: output{s}, TTY: true, Sizes: s.sizes.out}
+func (s *Console) Stdio() guestexec.Stdio {
+	return guestexec.Stdio{Stdin: s.slave, Stdout: output{s}, Stderr: output{s}, TTY: true, Sizes: s.sizes.out}
 }
 
 // output is the session as a writer. It never fails and never waits.
@@ -206,7 +206,7 @@ func (s *Console) leave(v *viewer) {
 // resize makes the screen as small as the smallest viewer's. Without one it stays. The
 // caller holds the lock.
 func (s *Console) resize(redraw bool) {
-	var size launch.Size
+	var size guestexec.Size
 	for v := range s.viewers {
 		rows, cols := int(v.rows), int(v.cols)
 		if v.hello.ReadOnly || rows == 0 || cols == 0 {

@@ -17,7 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"bottle.internal/internal/console"
-	"bottle.internal/internal/launch"
+	"bottle.internal/internal/guestexec"
 	"bottle.internal/tests/eventually"
 	"bottle.internal/tests/logtest"
 	"bottle.internal/tests/shortdir"
@@ -29,14 +29,14 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type bench struct {
 	t      *testing.T
 	s      *console.Console
-	stdio  launch.Stdio
+	stdio  guestexec.Stdio
 	socket string
 
 	mu    sync.Mutex
 	notes []string
 }
 
-func open(t *testing.T, size launch.Size) *bench {
+func open(t *testing.T, size guestexec.Size) *bench {
 	t.Helper()
 	dir := shortdir.New(t)
 	b := &bench{t: t, socket: filepath.Join(dir, "attach.sock")}
@@ -71,14 +71,14 @@ func (b *bench) reads(want string) {
 }
 
 // size is the next one that the agent's screen gets.
-func (b *bench) size() launch.Size {
+func (b *bench) size() guestexec.Size {
 	b.t.Helper()
 	select {
 	case size := <-b.stdio.Sizes:
 		return size
 	case <-time.After(10 * time.Second):
 		b.t.Fatal("no size")
-		return launch.Size{}
+		return guestexec.Size{}
 	}
 }
 
@@ -87,7 +87,7 @@ type person struct {
 	t      *testing.T
 	typed  *io.PipeWriter
 	screen *logtest.Buffer
-	sizes  chan launch.Size
+	sizes  chan guestexec.Size
 	done   chan struct{}
 	exit   console.Exit
 	err    error
@@ -104,8 +104,8 @@ func (b *bench) attach(ctx context.Context, rows, cols int, readOnly bool) *pers
 	p := &person{t: b.t, typed: typed, screen: &logtest.Buffer{}, done: make(chan struct{})}
 	v := console.Viewer{Stdin: keyboard, Stdout: p.screen, Keys: keys, ReadOnly: readOnly}
 	if rows > 0 {
-		p.sizes = make(chan launch.Size, 1)
-		p.sizes <- launch.Size{Rows: rows, Cols: cols}
+		p.sizes = make(chan guestexec.Size, 1)
+		p.sizes <- guestexec.Size{Rows: rows, Cols: cols}
 		v.Sizes = p.sizes
 	}
 	go func() {
@@ -140,14 +140,14 @@ func (p *person) ends() (console.Exit, error) {
 // Somebody comes, types, goes by keys, and comes again; the agent ends.
 func TestAttach(t *testing.T) {
 	t.Parallel()
-	b := open(t, launch.Size{Rows: 24, Cols: 80})
-	if size := b.size(); size != (launch.Size{Rows: 24, Cols: 80}) {
+	b := open(t, guestexec.Size{Rows: 24, Cols: 80})
+	if size := b.size(); size != (guestexec.Size{Rows: 24, Cols: 80}) {
 		t.Errorf("first size %v", size)
 	}
 	b.prints("$ before\r\n")
 	p := b.attach(t.Context(), 30, 100, false)
 	p.sees("\x1b[0m\x1b[H\x1b[2J$ before\r\n")
-	if size := b.size(); size != (launch.Size{Rows: 30, Cols: 100}) {
+	if size := b.size(); size != (guestexec.Size{Rows: 30, Cols: 100}) {
 		t.Errorf("size %v", size)
 	}
 	p.types("ls\r\x03\x04")
@@ -157,8 +157,8 @@ func TestAttach(t *testing.T) {
 	if strings.Contains(p.screen.String(), "ls") {
 		t.Errorf("echo: %q", p.screen.String())
 	}
-	p.sizes <- launch.Size{Rows: 31, Cols: 101}
-	if size := b.size(); size != (launch.Size{Rows: 31, Cols: 101}) {
+	p.sizes <- guestexec.Size{Rows: 31, Cols: 101}
+	if size := b.size(); size != (guestexec.Size{Rows: 31, Cols: 101}) {
 		t.Errorf("size %v", size)
 	}
 	p.types("x\x10")
@@ -175,7 +175,7 @@ func TestAttach(t *testing.T) {
 	again := b.attach(t.Context(), 31, 101, false)
 	again.sees("$ before\r\nwhile\r\nnobody looks\r\n")
 	// The size is the same: without a change for a moment no program would draw again.
-	if nudge, size := b.size(), b.size(); nudge != (launch.Size{Rows: 30, Cols: 101}) || size != (launch.Size{Rows: 31, Cols: 101}) {
+	if nudge, size := b.size(), b.size(); nudge != (guestexec.Size{Rows: 30, Cols: 101}) || size != (guestexec.Size{Rows: 31, Cols: 101}) {
 		t.Errorf("redraw by %v, %v", nudge, size)
 	}
 	b.prints("bye")
@@ -211,17 +211,17 @@ func (b *bench) noted(count int) {
 // Several people: the screen is the smallest one's, and who only reads has no say.
 func TestSeveralViewers(t *testing.T) {
 	t.Parallel()
-	b := open(t, launch.Size{})
+	b := open(t, guestexec.Size{})
 	big := b.attach(t.Context(), 50, 100, false)
-	if size := b.size(); size != (launch.Size{Rows: 50, Cols: 100}) {
+	if size := b.size(); size != (guestexec.Size{Rows: 50, Cols: 100}) {
 		t.Errorf("size %v", size)
 	}
 	small := b.attach(t.Context(), 60, 80, false)
-	if size := b.size(); size != (launch.Size{Rows: 50, Cols: 80}) {
+	if size := b.size(); size != (guestexec.Size{Rows: 50, Cols: 80}) {
 		t.Errorf("with both: %v", size)
 	}
 	reader := b.attach(t.Context(), 5, 5, true)
-	if nudge, size := b.size(), b.size(); nudge != (launch.Size{Rows: 49, Cols: 80}) || size != (launch.Size{Rows: 50, Cols: 80}) {
+	if nudge, size := b.size(), b.size(); nudge != (guestexec.Size{Rows: 49, Cols: 80}) || size != (guestexec.Size{Rows: 50, Cols: 80}) {
 		t.Errorf("redraw by %v, %v", nudge, size)
 	}
 	plain := b.attach(t.Context(), 0, 0, false) // has no screen to draw
@@ -238,7 +238,7 @@ func TestSeveralViewers(t *testing.T) {
 	if _, err := small.ends(); !errors.Is(err, console.ErrDetached) {
 		t.Errorf("ends with %v", err)
 	}
-	if size := b.size(); size != (launch.Size{Rows: 50, Cols: 100}) {
+	if size := b.size(); size != (guestexec.Size{Rows: 50, Cols: 100}) {
 		t.Errorf("without the small one: %v", size)
 	}
 	reader.types("\x03") // ^C is nobody's but the reader's own
@@ -252,7 +252,7 @@ func TestSeveralViewers(t *testing.T) {
 // The owner decides who may type, whatever the viewer's program does.
 func TestReadOnlyIsTheOwnersRule(t *testing.T) {
 	t.Parallel()
-	b := open(t, launch.Size{})
+	b := open(t, guestexec.Size{})
 	conn := dial(t, b.socket)
 	send(t, conn, 'h', `{"version":1,"read_only":true}`)
 	send(t, conn, 'i', "evil")
@@ -282,7 +282,7 @@ func send(t *testing.T, conn net.Conn, kind byte, payload string) {
 // Who attached and does not read is sent away; neither the agent nor another viewer waits.
 func TestSlowViewer(t *testing.T) {
 	t.Parallel()
-	b := open(t, launch.Size{})
+	b := open(t, guestexec.Size{})
 	conn := dial(t, b.socket)
 	send(t, conn, 'h', `{"version":1}`)
 	p := b.attach(t.Context(), 0, 0, false)
@@ -309,7 +309,7 @@ func TestSlowViewer(t *testing.T) {
 // modes that hold there.
 func TestHistory(t *testing.T) {
 	t.Parallel()
-	b := open(t, launch.Size{})
+	b := open(t, guestexec.Size{})
 	b.prints("\x1b[?1049h\x1b[?1000h\x1b[?25l")
 	for range 100000 {
 		b.prints("\x1b[38;2;111;222;133mxyz\x1b[6n\x1b]52;c;ZXZpbA==\a")
@@ -330,7 +330,7 @@ func TestHistory(t *testing.T) {
 
 func TestRefusals(t *testing.T) {
 	t.Parallel()
-	b := open(t, launch.Size{})
+	b := open(t, guestexec.Size{})
 	for _, test := range []struct{ kind, payload, want string }{
 		{"h", `{"version":2}`, "the bottle's owner speaks version 1 of attach, this bottle 2: use the program that started it"},
 		{"h", `{`, "a frame that is none of ours: unexpected end of JSON input"},
@@ -359,7 +359,7 @@ func TestRefusals(t *testing.T) {
 // The socket is nobody else's.
 func TestSocketIsPrivate(t *testing.T) {
 	t.Parallel()
-	b := open(t, launch.Size{})
+	b := open(t, guestexec.Size{})
 	info, err := os.Lstat(b.socket)
 	if err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("%v, %v", info, err)
@@ -383,7 +383,7 @@ func TestSocketIsPrivate(t *testing.T) {
 // An owner that dies says nothing, and an interrupt ends only the viewer.
 func TestConnectionEnds(t *testing.T) {
 	t.Parallel()
-	b := open(t, launch.Size{})
+	b := open(t, guestexec.Size{})
 	ctx, cancel := context.WithCancelCause(t.Context())
 	first, second := b.attach(ctx, 10, 10, false), b.attach(t.Context(), 10, 10, false)
 	b.prints("hello")

@@ -8,7 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"bottle.internal/internal/launch"
+	"bottle.internal/internal/guestexec"
 )
 
 // Were the directory and the socket open to all, the kernel's word still keeps another user
@@ -18,7 +18,7 @@ func TestAnotherUserIsRefused(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("only root can play another user")
 	}
-	b := open(t, launch.Size{})
+	b := open(t, guestexec.Size{})
 	b.prints("secret screen")
 	for path, mode := range map[string]os.FileMode{filepath.Dir(b.socket): 0o755, b.socket: 0o666} {
 		if err := os.Chmod(path, mode); err != nil {

@@ -8,7 +8,6 @@ import (
 	"syscall"
 	"time"
 
-	"bottle.internal/internal/launch"
 	"bottle.internal/internal/link"
 	"bottle.internal/internal/printable"
 )
@@ -18,6 +17,12 @@ const (
 	maxQueue = 4 << 20
 	// helloTime is what a viewer has to say who it is.
 	helloTime = 5 * time.Second
+)
+
+// The events of the audit log that Config.Note is told of.
+const (
+	eventAttached = "attached"
+	eventDetached = "detached"
 )
 
 // The reasons why a viewer is gone, for the audit log.
@@ -58,14 +63,14 @@ func (s *Console) serve(conn *net.UnixConn) {
 		v.refuse(err)
 		return
 	}
-	s.config.Note(launch.EventAttached, map[string]any{
+	s.config.Note(eventAttached, map[string]any{
 		"viewer": v.number, "read_only": v.hello.ReadOnly, "rows": v.hello.Rows, "cols": v.hello.Cols,
 	})
 	s.wg.Go(v.write)
 	v.end(s.read(v, buffer))
 	<-v.gone
 	s.leave(v)
-	s.config.Note(launch.EventDetached, map[string]any{"viewer": v.number, "reason": v.reason})
+	s.config.Note(eventDetached, map[string]any{"viewer": v.number, "reason": v.reason})
 }
 
 func (v *viewer) greet(buffer []byte) error {

@@ -10,18 +10,13 @@ import (
 	"bottle.internal/internal/agentlog"
 	"bottle.internal/internal/audit"
 	"bottle.internal/internal/event"
+	"bottle.internal/internal/guestexec"
 	"bottle.internal/internal/state"
-)
-
-// The audit events of the agent's session; their source is the host.
-const (
-	EventAttached = "attached"
-	EventDetached = "detached"
 )
 
 // logged writes what the agent prints into its log too. A log that cannot be opened costs a
 // warning and nothing else.
-func (b *Bottle) logged(ctx context.Context, stdio Stdio) (logged Stdio, end func()) {
+func (b *Bottle) logged(ctx context.Context, stdio guestexec.Stdio) (logged guestexec.Stdio, end func()) {
 	file, err := os.OpenFile(b.instance.Path(state.AgentLog), os.O_CREATE|os.O_APPEND|os.O_WRONLY|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {
 		b.say(ctx, event.Warn, "agent", "what the agent prints is not kept: "+err.Error())

@@ -21,6 +21,7 @@ import (
 	"bottle.internal/internal/canary"
 	"bottle.internal/internal/control"
 	"bottle.internal/internal/event"
+	"bottle.internal/internal/guestexec"
 	"bottle.internal/internal/launch"
 	"bottle.internal/internal/plan"
 	"bottle.internal/internal/state"
@@ -225,7 +226,7 @@ func TestCut(t *testing.T) {
 			if _, err := w.spec.Answer(t.Context(), control.Question{Daemon: "egress", Kind: "token", Body: json.RawMessage(`{"route":0}`)}); err == nil || err.Error() != "the bottle is cut off" {
 				t.Errorf("a question: %v", err)
 			}
-			if code, err := b.Run(t.Context(), launch.Stdio{}); code != 0 || !strings.HasPrefix(fmt.Sprint(err), w.plan.Identity+" was cut off: a fake credential was seen by the "+daemon+" in the ") {
+			if code, err := b.Run(t.Context(), guestexec.Stdio{}); code != 0 || !strings.HasPrefix(fmt.Sprint(err), w.plan.Identity+" was cut off: a fake credential was seen by the "+daemon+" in the ") {
 				t.Errorf("the run: %d, %v", code, err)
 			}
 			for _, want := range []string{
@@ -311,7 +312,7 @@ func TestNoCut(t *testing.T) {
 			if len(w.sockets()) != 3 || slices.Contains(w.audited, "host cut-off") {
 				t.Errorf("sockets %q, audited %q", w.sockets(), w.audited)
 			}
-			if code, err := b.Run(t.Context(), launch.Stdio{}); code != 0 || err != nil {
+			if code, err := b.Run(t.Context(), guestexec.Stdio{}); code != 0 || err != nil {
 				t.Errorf("the run: %d, %v", code, err)
 			}
 			if got := w.alarmFile(); (got != nil) != (test.told != "") || got != nil && got["cut"] != false {

@@ -15,6 +15,7 @@ import (
 	"bottle.internal/internal/control"
 	"bottle.internal/internal/guest/probe"
 	"bottle.internal/internal/guestapi"
+	"bottle.internal/internal/guestexec"
 	"bottle.internal/internal/launch"
 	"bottle.internal/internal/secret"
 	"bottle.internal/pkg/smolvm"
@@ -242,4 +243,6 @@ func (s fakeSidecar) Close(ctx context.Context) error {
 // output collects what the agent's streams got.
 type output struct{ stdout, stderr bytes.Buffer }
 
-func (o *output) stdio() launch.Stdio { return launch.Stdio{Stdout: &o.stdout, Stderr: &o.stderr} }
+func (o *output) stdio() guestexec.Stdio {
+	return guestexec.Stdio{Stdout: &o.stdout, Stderr: &o.stderr}
+}

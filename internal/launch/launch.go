@@ -12,7 +12,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"sync"
 	"time"
@@ -23,7 +22,9 @@ import (
 	"bottle.internal/internal/boundary"
 	"bottle.internal/internal/digest"
 	"bottle.internal/internal/event"
+	"bottle.internal/internal/guestexec"
 	"bottle.internal/internal/launch/tally"
+	"bottle.internal/internal/launch/undo"
 	"bottle.internal/internal/link"
 	"bottle.internal/internal/names"
 	"bottle.internal/internal/overseer"
@@ -38,9 +39,9 @@ const TeardownTimeout = 3500 * time.Millisecond
 
 // Machine is what a launch needs of the VM tool; *smolvm.Client is one.
 type Machine interface {
+	guestexec.Machine
 	Create(ctx context.Context, o smolvm.CreateOptions) error
 	Start(ctx context.Context, name string) error
-	Exec(ctx context.Context, o smolvm.ExecOptions) (int, error)
 	Stop(ctx context.Context, name string) error
 	Delete(ctx context.Context, name string) error
 }
@@ -59,12 +60,12 @@ type Deps struct {
 	Shares   []string // directories of this host that the guest may see: TAG=ro, TAG=rw
 	Tool     smolvm.Tool
 	Sidecars Sidecars
-	Artifact func(context.Context) (Artifact, error) // packs the image if needed
-	Values   map[string]secret.Value                 // of the plan's variables that come from the host or a question
-	Skills   map[string]fs.FS                        // the directories of the plan's skills
-	Prompt   []byte                                  // the prompt's text, wherever it came from
-	Program  func(context.Context) ([]byte, error)   // bottle-guest, for a guest that is resumed
-	Fill     func(context.Context, Runner) error     // copies the plan's workspace in
+	Artifact func(context.Context) (Artifact, error)       // packs the image if needed
+	Values   map[string]secret.Value                       // of the plan's variables that come from the host or a question
+	Skills   map[string]fs.FS                              // the directories of the plan's skills
+	Prompt   []byte                                        // the prompt's text, wherever it came from
+	Program  func(context.Context) ([]byte, error)         // bottle-guest, for a guest that is resumed
+	Fill     func(context.Context, guestexec.Runner) error // copies the plan's workspace in
 	Secrets  Secrets
 	Audit    Audit
 	// Tools names what a machine that runs was started from by its digests; nil: nobody does.
@@ -89,7 +90,7 @@ type Bottle struct {
 	deps     Deps
 	instance *state.Instance
 	status   state.Status
-	undo     undo
+	undo     undo.Stack
 	key      link.Key
 	sockets  string            // directory of the relays' sockets
 	targets  *boundary.Targets // that no guest may reach; nil until the bundle is there
@@ -131,7 +132,7 @@ func Start(ctx context.Context, p plan.Plan, deps Deps) (*Bottle, error) {
 
 func newBottle(p plan.Plan, deps Deps) *Bottle {
 	b := &Bottle{plan: p, deps: deps}
-	b.undo.observe, b.tally = b.did, tally.New(b.alarmed)
+	b.undo.Observe, b.tally = b.did, tally.New(b.alarmed)
 	return b
 }
 
@@ -154,7 +155,7 @@ func (b *Bottle) launch(ctx context.Context) error {
 	if err := b.prepare(ctx); err != nil {
 		return err
 	}
-	stacks := b.undo.branches("the machine and the bundle", 2)
+	stacks := b.undo.Branches("the machine and the bundle", 2)
 	group, both := errgroup.WithContext(ctx)
 	group.Go(func() error { return b.startMachine(both, stacks[0]) })
 	group.Go(func() error { return b.startSidecar(both, stacks[1]) })
@@ -242,7 +243,7 @@ func (b *Bottle) takeDown(ctx context.Context) error {
 	defer cancel()
 	b.tools.end()
 	_ = b.record(state.Stopping) // for people who look meanwhile; its failure changes nothing
-	err := b.undo.unwind(ctx)
+	err := b.undo.Unwind(ctx)
 	if b.overseer != nil {
 		b.audit(ctx, audit.Host, eventStopped, map[string]any{"kept": b.keep})
 	}
@@ -281,16 +282,3 @@ func (e *LeftoverError) HintLines() []string {
 	}
 	return []string{"bottle stop " + e.Identity}
 }
-
-// Stdio are the streams of a program in the guest.
-type Stdio struct {
-	Stdin  io.Reader // nil: nothing to read
-	Stdout io.Writer
-	Stderr io.Writer
-	TTY    bool        // Stdin is a terminal that the program gets
-	Sizes  <-chan Size // of the terminal: the first one and every change
-	Term   string      // the kind of terminal; empty: as $TERM says
-}
-
-// Size is a terminal's.
-type Size struct{ Rows, Cols int }

@@ -12,6 +12,7 @@ import (
 
 	"bottle.internal/internal/event"
 	"bottle.internal/internal/guestapi"
+	"bottle.internal/internal/launch/undo"
 	"bottle.internal/internal/link"
 	"bottle.internal/internal/state"
 	"bottle.internal/pkg/smolvm"
@@ -42,7 +43,7 @@ func (b *Bottle) startRelays(ctx context.Context) error {
 			return fmt.Errorf("opening the way to the %s: %w", port.Daemon, err)
 		}
 		b.alarm.relays = append(b.alarm.relays, relay)
-		b.undo.push("the relay of port "+strconv.Itoa(port.Guest), func(context.Context) error { return relay.Close() })
+		b.undo.Push("the relay of port "+strconv.Itoa(port.Guest), func(context.Context) error { return relay.Close() })
 	}
 	return nil
 }
@@ -71,14 +72,14 @@ func socketPath(dir string, port int) string {
 	return filepath.Join(dir, strconv.Itoa(port)+".sock")
 }
 
-func (b *Bottle) startMachine(ctx context.Context, undo *undo) error {
+func (b *Bottle) startMachine(ctx context.Context, stack *undo.Stack) error {
 	artifact, err := b.needsMachine(ctx)
 	if err != nil {
 		return err
 	}
 	name := b.plan.VM.Name
 	b.say(ctx, event.Start, "boot", "booting "+name)
-	undo.push("the machine "+name, b.endMachine)
+	stack.Push("the machine "+name, b.endMachine)
 	ctx, cancel := context.WithTimeoutCause(ctx, bootTimeout, fmt.Errorf("%s was not up within %s", name, bootTimeout))
 	defer cancel()
 	if err := b.boot(ctx, artifact); err != nil {

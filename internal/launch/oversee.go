@@ -74,7 +74,7 @@ func (b *Bottle) oversee(ctx context.Context) error {
 		return err
 	}
 	b.overseer = o
-	b.undo.push("the answers to the daemons", func(context.Context) error { return o.Close() })
+	b.undo.Push("the answers to the daemons", func(context.Context) error { return o.Close() })
 	b.deps.Audit.Hide(o.Secrets()...)
 	return nil
 }

@@ -9,107 +9,13 @@ import (
 	"net"
 	"strings"
 	"testing"
-	"time"
 
 	"bottle.internal/internal/boundary"
 	"bottle.internal/internal/guest/probe"
-	"bottle.internal/internal/guestapi"
 	"bottle.internal/internal/launch"
-	"bottle.internal/pkg/provision"
+	"bottle.internal/internal/launch/proof"
 	"bottle.internal/pkg/smolvm"
 )
-
-// Whatever a guest says that is not the word of proof with this call's nonce, it gets no
-// byte of what the host has for it.
-func TestNoProofNoArchive(t *testing.T) {
-	t.Parallel()
-	for name, say := range map[string]func(nonce guestapi.Nonce) (stdout, stderr string){
-		"nothing":                 func(guestapi.Nonce) (string, string) { return "", "" },
-		"a foreign nonce":         func(guestapi.Nonce) (string, string) { return guestapi.Proved("0123456789abcdef"), "" },
-		"not at the beginning":    func(n guestapi.Nonce) (string, string) { return "x" + guestapi.Proved(n), "" },
-		"not to its end":          func(n guestapi.Nonce) (string, string) { return strings.TrimSuffix(guestapi.Proved(n), "\n"), "" },
-		"on the wrong stream":     func(n guestapi.Nonce) (string, string) { return "", guestapi.Proved(n) },
-		"a frame instead":         func(n guestapi.Nonce) (string, string) { return "", guestapi.Frame(n, 0) },
-		"a frame on both":         func(n guestapi.Nonce) (string, string) { return guestapi.Frame(n, 0), guestapi.Frame(n, 0) },
-		"no observations":         func(n guestapi.Nonce) (string, string) { return guestapi.Proved(n), "" },
-		"half of them":            func(n guestapi.Nonce) (string, string) { return guestapi.Proved(n) + `[{"name":"firewall"`, "" },
-		"something in the middle": func(n guestapi.Nonce) (string, string) { return "bottle-proved:\n" + string(n) + "\n", "" },
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			w := newWorld(t)
-			deps := w.deps()
-			calls := 0
-			deps.Machine = scripted{fakeMachine{w}, func(ctx context.Context, o smolvm.ExecOptions) (int, error) {
-				if calls++; calls > 2 {
-					return -1, smolvm.ErrNotRunning // else it would be asked for half a minute
-				}
-				stdin := bufio.NewReader(o.Stdin)
-				if _, err := probe.ReadLine(stdin); err != nil {
-					t.Error(err)
-				}
-				stdout, stderr := say(nonceOf(o))
-				_, _ = io.WriteString(o.Stdout, stdout)
-				_, _ = io.WriteString(o.Stderr, stderr)
-				read := make(chan int)
-				go func() {
-					n, _ := stdin.Read(make([]byte, 1))
-					read <- n
-				}()
-				select {
-				case <-read:
-					t.Error("the archive came without a proof")
-				case <-time.After(10 * time.Millisecond):
-					go func() { // when the host closes the stream
-						if n := <-read; n != 0 {
-							t.Error("the archive came without a proof")
-						}
-					}()
-				}
-				return 0, nil
-			}}
-			_, err := launch.Start(t.Context(), w.plan, deps)
-			var boot *launch.BootError
-			want := "asking for the firewall inside the guest: machine is not running"
-			if !errors.As(err, &boot) || err.Error() != want || calls != 3 {
-				t.Errorf("Start() = %v after %d calls, want %q", err, calls, want)
-			}
-			w.nothingLeft()
-		})
-	}
-}
-
-// The word may come in pieces.
-func TestProofInPieces(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	deps := w.deps()
-	deps.Machine = scripted{fakeMachine{w}, func(_ context.Context, o smolvm.ExecOptions) (int, error) {
-		_, _ = io.WriteString(o.Stderr, "not for anybody\n")
-		stdin := bufio.NewReader(o.Stdin)
-		proof, err := w.proof(stdin, nonceOf(o))
-		if err != nil {
-			t.Error(err)
-		}
-		for _, piece := range proof {
-			_, _ = io.WriteString(o.Stdout, string(piece))
-		}
-		_, _ = io.WriteString(o.Stdout, "and more")
-		archive, err := io.ReadAll(stdin)
-		if err != nil || !strings.Contains(string(archive), literal) {
-			t.Errorf("%d bytes, %v", len(archive), err)
-		}
-		_, _ = io.WriteString(o.Stderr, "files: no space left\n"+frame(o, 125))
-		return 125, nil
-	}}
-	_, err := launch.Start(t.Context(), w.plan, deps)
-	var failed *provision.GuestError
-	want := "provisioning: the guest ended with status 125: files: no space left"
-	if !errors.As(err, &failed) || err.Error() != want {
-		t.Errorf("Start() = %v, want %q", err, want)
-	}
-	w.nothingLeft()
-}
 
 // Whatever shows that there is another way out ends the launch before the guest gets
 // anything, and names the probe.
@@ -145,7 +51,7 @@ func TestABoundaryThatDoesNotHold(t *testing.T) {
 			w := newWorld(t)
 			w.probed = test.probed
 			_, err := w.start(t.Context())
-			broken := (*launch.BoundaryError)(nil)
+			broken := (*proof.BoundaryError)(nil)
 			if !errors.As(err, &broken) || !strings.HasPrefix(err.Error(), "the boundary does not hold: ") || !strings.HasSuffix(err.Error(), test.want) {
 				t.Errorf("Start() = %v, want ...%s", err, test.want)
 			}
@@ -192,8 +98,8 @@ func TestKilledAfterTheProof(t *testing.T) {
 		calls := 0
 		deps.Machine = scripted{fakeMachine{w}, func(ctx context.Context, o smolvm.ExecOptions) (int, error) {
 			if calls++; calls <= kills {
-				proof, _ := w.proof(bufio.NewReader(o.Stdin), nonceOf(o))
-				_, _ = io.WriteString(o.Stdout, proof)
+				said, _ := w.proof(bufio.NewReader(o.Stdin), nonceOf(o))
+				_, _ = io.WriteString(o.Stdout, said)
 				return 137, nil
 			}
 			return w.receive(ctx, o)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"bottle.internal/internal/event"
+	"bottle.internal/internal/launch/proof"
 	"bottle.internal/internal/outfit"
 	"bottle.internal/internal/plan"
 	"bottle.internal/internal/secret"
@@ -24,12 +25,13 @@ func (b *Bottle) provision(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("rendering what goes into the guest: %w", err)
 	}
-	if err := provision.Apply(ctx, installer{b, input.Program}, rendered); err != nil {
+	guest := proof.Installer{Guest: b.guest(), Checks: b.checks, Record: b.probed, Program: input.Program}
+	if err := provision.Apply(ctx, guest, rendered); err != nil {
 		// Nothing was provisioned yet.
-		if boot := (*BootError)(nil); errors.As(err, &boot) {
-			return boot
+		if none := (*proof.NoProofError)(nil); errors.As(err, &none) {
+			return &BootError{Err: none.Err}
 		}
-		if broken := (*BoundaryError)(nil); errors.As(err, &broken) {
+		if broken := (*proof.BoundaryError)(nil); errors.As(err, &broken) {
 			return broken
 		}
 		return err

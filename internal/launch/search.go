@@ -6,10 +6,14 @@ import (
 	"fmt"
 	"io"
 
+	"bottle.internal/internal/guestexec"
 	"bottle.internal/internal/leakcheck"
 	"bottle.internal/internal/plan"
 	"bottle.internal/internal/printable"
 )
+
+// maxShown bounds what a receipt quotes of a guest's words, in bytes.
+const maxShown = 200
 
 // demoTemplate is one whose receipt shows that no credential came into the guest.
 const demoTemplate = "demo"
@@ -53,8 +57,8 @@ func (b *Bottle) searchGuest(ctx context.Context) *search {
 	}
 	look, err := leakcheck.New(secrets)
 	out := look.Writer("the guest's files, environments and process lists", b.setting())
-	_, execErr := Exec(ctx, b.deps.Machine, b.plan.VM.Name,
-		Command{Argv: []string{"sh", "-c", SearchScript}, Workdir: "/", Root: true}, Stdio{Stdout: out, Stderr: io.Discard})
+	_, execErr := b.guest().Run(ctx,
+		guestexec.Command{Argv: []string{"sh", "-c", SearchScript}, Workdir: "/", Root: true}, guestexec.Stdio{Stdout: out, Stderr: io.Discard})
 	return &search{out.Result(errors.Join(err, execErr)), look.Secrets()}
 }
 

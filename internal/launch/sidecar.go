@@ -8,6 +8,7 @@ import (
 
 	"bottle.internal/internal/control"
 	"bottle.internal/internal/event"
+	"bottle.internal/internal/launch/undo"
 	"bottle.internal/internal/link"
 	"bottle.internal/internal/state"
 )
@@ -46,7 +47,7 @@ type Sidecar interface {
 }
 
 // startSidecar starts the bundle and waits until all of its daemons answer.
-func (b *Bottle) startSidecar(ctx context.Context, undo *undo) error {
+func (b *Bottle) startSidecar(ctx context.Context, stack *undo.Stack) error {
 	spec, err := b.sidecarSpec()
 	if err != nil {
 		return err
@@ -55,9 +56,9 @@ func (b *Bottle) startSidecar(ctx context.Context, undo *undo) error {
 	if err != nil {
 		return fmt.Errorf("opening the bundle's log: %w", err)
 	}
-	undo.push("the bundle's log", func(context.Context) error { return logFile.Close() })
+	stack.Push("the bundle's log", func(context.Context) error { return logFile.Close() })
 	lines := b.deps.Audit.Bundle()
-	undo.push("the bundle's lines of the audit log", func(context.Context) error { return lines.Close() })
+	stack.Push("the bundle's lines of the audit log", func(context.Context) error { return lines.Close() })
 	// The audit log comes first: a writer that fails keeps the line from those after it.
 	kept := &bounded{out: logFile, limit: maxBundleLog}
 	spec.Log, spec.EchoLog = io.MultiWriter(lines, b.tally, kept), kept
@@ -66,12 +67,12 @@ func (b *Bottle) startSidecar(ctx context.Context, undo *undo) error {
 	if err != nil {
 		return err
 	}
-	undo.push("the bundle", sidecar.Close)
+	stack.Push("the bundle", sidecar.Close)
 	b.mu.Lock()
 	b.sidecar = sidecar
 	b.mu.Unlock()
 	b.overseer.Follow(sidecar.Deliver)
-	if err := b.openTargets(ctx, undo, sidecar); err != nil {
+	if err := b.openTargets(ctx, stack, sidecar); err != nil {
 		return err
 	}
 	b.say(ctx, event.Done, "bundle", "the bundle answers")

@@ -20,6 +20,7 @@ import (
 	"bottle.internal/internal/control"
 	"bottle.internal/internal/event"
 	"bottle.internal/internal/guest/probe"
+	"bottle.internal/internal/guestexec"
 	"bottle.internal/internal/launch"
 	"bottle.internal/internal/plan"
 	"bottle.internal/internal/secret"
@@ -129,11 +130,11 @@ func (w *world) deps() launch.Deps {
 }
 
 // fill copies a workspace by one program in the machine.
-func (w *world) fill(ctx context.Context, run launch.Runner) error {
+func (w *world) fill(ctx context.Context, run guestexec.Runner) error {
 	if err := w.step(ctx, "workspace"); err != nil {
 		return err
 	}
-	code, err := run(ctx, launch.Command{Argv: []string{"unpack"}, Workdir: "/", Root: true}, launch.Stdio{Stdout: io.Discard, Stderr: io.Discard})
+	code, err := run(ctx, guestexec.Command{Argv: []string{"unpack"}, Workdir: "/", Root: true}, guestexec.Stdio{Stdout: io.Discard, Stderr: io.Discard})
 	if code != 0 || err != nil {
 		w.t.Errorf("unpack = %d, %v", code, err)
 	}

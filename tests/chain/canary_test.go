@@ -17,7 +17,7 @@ import (
 	"github.com/moby/moby/client"
 
 	"bottle.internal/internal/canary"
-	"bottle.internal/internal/launch"
+	"bottle.internal/internal/guestexec"
 	"bottle.internal/internal/state"
 	"bottle.internal/tests/eventually"
 )
@@ -76,7 +76,7 @@ func (g *inhabited) cut(t *testing.T, daemon, value string) {
 	g.gone(t)
 	g.events.AwaitText(t, "a fake credential was seen by the "+daemon)
 	g.events.AwaitText(t, "is cut off")
-	if code, err := g.launched.Run(t.Context(), launch.Stdio{}); err == nil || !strings.Contains(err.Error(), "was cut off") {
+	if code, err := g.launched.Run(t.Context(), guestexec.Stdio{}); err == nil || !strings.Contains(err.Error(), "was cut off") {
 		t.Errorf("the agent's end: %d, %v", code, err)
 	}
 	if receipt := g.launched.Receipt(); !strings.Contains(receipt, "ALARM    canary to ") {
@@ -197,7 +197,7 @@ func TestCanaryWarns(t *testing.T) {
 	if status, said := g.curl(t, openHost); status != http.StatusOK {
 		t.Errorf("afterwards: %s", said)
 	}
-	if code, err := g.launched.Run(t.Context(), launch.Stdio{}); code != 0 || err != nil {
+	if code, err := g.launched.Run(t.Context(), guestexec.Stdio{}); code != 0 || err != nil {
 		t.Errorf("the agent's end: %d, %v", code, err)
 	}
 	if receipt := g.launched.Receipt(); !strings.Contains(receipt, "ALARM    canary to open.bottle.test:443") {

@@ -131,8 +131,8 @@ func forPeople(dir string) bool {
 	name, _ := filepath.Rel(root, dir)
 	return slices.Contains([]string{
 		"internal/app", "internal/cli", "internal/cli/board", "internal/console", "internal/detach", "internal/doctor", "internal/gobuild", "internal/imagebuild",
-		"internal/imagebuild/debian", "internal/imagebuild/npm", "internal/imagepack", "internal/launch", "internal/manifest", "internal/plan",
-		"internal/proposal", "internal/sidecar", "internal/state", "internal/token", "internal/workspace/apply", "internal/workspace/listing",
+		"internal/imagebuild/debian", "internal/imagebuild/npm", "internal/imagepack", "internal/launch", "internal/launch/proof", "internal/launch/undo",
+		"internal/manifest", "internal/plan", "internal/proposal", "internal/sidecar", "internal/state", "internal/token", "internal/workspace/apply", "internal/workspace/listing",
 		"pkg/bundle", "pkg/smolvm",
 	}, name)
 }

@@ -1,4 +1,4 @@
-package launch
+package proof
 
 import (
 	"bytes"
@@ -11,18 +11,16 @@ import (
 	"bottle.internal/internal/excerpt"
 	"bottle.internal/internal/guest/probe"
 	"bottle.internal/internal/guestapi"
+	"bottle.internal/internal/guestexec"
 	"bottle.internal/internal/plan"
 	"bottle.internal/pkg/smolvm"
 )
 
 // Verification asks a running bottle for its boundary again.
 type Verification struct {
-	Machine Machine
-	Plan    plan.Plan
-	Shares  []string // directories of this host that the guest may see
+	Guest   guestexec.Guest
+	Subject Subject
 	Targets *boundary.Targets
-	Gate    string // of the bundle, on this host
-	Reach   func(context.Context, ...string) []error
 	Program []byte // bottle-guest, for the guest
 }
 
@@ -32,28 +30,28 @@ const maxProbeAnswer = 128 << 10
 // Verify runs all probes and judges them. Whoever ran in the guest could have changed it:
 // what counts is what came to the host's targets.
 func (v Verification) Verify(ctx context.Context) ([]boundary.Result, error) {
-	checks := v.Targets.Checks(ctx, boundaryOf(v.Plan, v.Shares, v.Gate, v.Reach))
+	checks := v.Subject.Checks(ctx, v.Targets)
 	var probes bytes.Buffer
 	if err := probe.Write(&probes, boundary.Probes(checks)); err != nil {
 		return nil, err
 	}
 	nonce := guestapi.NewNonce()
 	said := excerpt.Head{Limit: maxProbeAnswer}
-	_, err := v.Machine.Exec(ctx, smolvm.ExecOptions{
-		Name: v.Plan.VM.Name, Stdin: io.MultiReader(bytes.NewReader(v.Program), &probes), Stdout: &said, Stderr: io.Discard,
+	_, err := v.Guest.Machine.Exec(ctx, smolvm.ExecOptions{
+		Name: v.Guest.Name, Stdin: io.MultiReader(bytes.NewReader(v.Program), &probes), Stdout: &said, Stderr: io.Discard,
 		Command: guestapi.FreshArgs(len(v.Program), guestapi.ProbeArgs(nonce, plan.PortFirewall)),
 	})
 	if err != nil {
-		return nil, fmt.Errorf("probing %s: %w", v.Plan.Identity, err)
+		return nil, fmt.Errorf("probing %s: %w", v.Subject.Plan.Identity, err)
 	}
 	answer, _ := said.Bytes()
 	line, proved := bytes.CutPrefix(answer, []byte(guestapi.Proved(nonce)))
 	if !proved {
-		return nil, fmt.Errorf("probing %s: %w", v.Plan.Identity, errors.New("the guest did not answer"))
+		return nil, fmt.Errorf("probing %s: %w", v.Subject.Plan.Identity, errors.New("the guest did not answer"))
 	}
 	observations, err := probe.Parse[probe.Observation](bytes.TrimSuffix(line, []byte{'\n'}))
 	if err != nil {
-		return nil, fmt.Errorf("probing %s: %w", v.Plan.Identity, err)
+		return nil, fmt.Errorf("probing %s: %w", v.Subject.Plan.Identity, err)
 	}
 	return boundary.Judge(checks, observations), nil
 }

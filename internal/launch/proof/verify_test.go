@@ -1,4 +1,4 @@
-package launch_test
+package proof_test
 
 import (
 	"bufio"
@@ -11,41 +11,38 @@ import (
 
 	"bottle.internal/internal/boundary"
 	"bottle.internal/internal/guestapi"
-	"bottle.internal/internal/launch"
+	"bottle.internal/internal/launch/proof"
+	"bottle.internal/internal/plan"
 	"bottle.internal/pkg/smolvm"
 )
 
-// verifying is a running guest that is asked again.
-type verifying struct {
-	fakeMachine
-	answer func(stdin *bufio.Reader, nonce guestapi.Nonce) string
-}
-
-func (v verifying) Exec(_ context.Context, o smolvm.ExecOptions) (int, error) {
-	words := o.Command[4:] // size, probe, --nonce, nonce, port
-	size, err := strconv.Atoi(words[0])
-	if err != nil {
-		return -1, err
+// asked is a running guest that is sent a program, and asked again.
+func asked(answer func(stdin *bufio.Reader, nonce guestapi.Nonce) string) machine {
+	return func(_ context.Context, o smolvm.ExecOptions) (int, error) {
+		words := o.Command[4:] // size, probe, --nonce, nonce, port
+		size, err := strconv.Atoi(words[0])
+		if err != nil {
+			return -1, err
+		}
+		program := make([]byte, size)
+		if _, err := io.ReadFull(o.Stdin, program); err != nil || string(program) != "a fresh program" {
+			return -1, fmt.Errorf("the program is %q, %w", program, err)
+		}
+		_, err = io.WriteString(o.Stdout, answer(bufio.NewReader(o.Stdin), nonceOf(o)))
+		return 0, err
 	}
-	program := make([]byte, size)
-	if _, err := io.ReadFull(o.Stdin, program); err != nil || string(program) != "a fresh program" {
-		return -1, fmt.Errorf("the program is %q, %w", program, err)
-	}
-	_, err = io.WriteString(o.Stdout, v.answer(bufio.NewReader(o.Stdin), nonceOf(o)))
-	return 0, err
 }
 
 // The guest gets a program that nobody there can have changed. Whatever it answers: the
 // host survives it, and takes nothing for an answer but the answer.
 func TestVerify(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
 	for name, test := range map[string]struct {
 		answer func(*bufio.Reader, guestapi.Nonce) string
 		want   string
 	}{
 		"well": {func(stdin *bufio.Reader, nonce guestapi.Nonce) string {
-			text, _ := w.proof(stdin, nonce)
+			text, _ := proved(stdin, nonce, holds)
 			return text
 		}, "holds"},
 		"nothing":         {func(*bufio.Reader, guestapi.Nonce) string { return "" }, "probing demo-aaaaa: the guest did not answer"},
@@ -66,9 +63,12 @@ func TestVerify(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer targets.Close()
-			results, err := launch.Verification{
-				Machine: verifying{fakeMachine{w}, test.answer}, Plan: w.plan, Targets: targets, Program: []byte("a fresh program"),
-				Reach: func(_ context.Context, list ...string) []error { return make([]error, len(list)) },
+			results, err := proof.Verification{
+				Guest: guest(asked(test.answer)), Targets: targets, Program: []byte("a fresh program"),
+				Subject: proof.Subject{
+					Plan:  plan.Plan{Identity: "demo-aaaaa"},
+					Reach: func(_ context.Context, list ...string) []error { return make([]error, len(list)) },
+				},
 			}.Verify(t.Context())
 			got := "holds"
 			if surprise := boundary.Surprise(results); surprise != nil {

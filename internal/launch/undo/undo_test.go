@@ -1,4 +1,4 @@
-package launch
+package undo_test
 
 import (
 	"context"
@@ -6,14 +6,16 @@ import (
 	"slices"
 	"sync"
 	"testing"
+
+	"bottle.internal/internal/launch/undo"
 )
 
-func TestUndoRunsEverythingLastFirst(t *testing.T) {
+func TestUnwindRunsEverythingLastFirst(t *testing.T) {
 	t.Parallel()
-	var stack undo
+	var stack undo.Stack
 	var ran []string
 	step := func(name string, err error) {
-		stack.push(name, func(context.Context) error {
+		stack.Push(name, func(context.Context) error {
 			ran = append(ran, name)
 			return err
 		})
@@ -22,34 +24,34 @@ func TestUndoRunsEverythingLastFirst(t *testing.T) {
 	step("second", errors.New("stuck"))
 	step("third", nil)
 
-	err := stack.unwind(t.Context())
+	err := stack.Unwind(t.Context())
 	if err == nil || err.Error() != "undoing second: stuck" {
-		t.Errorf("unwind() = %v", err)
+		t.Errorf("Unwind() = %v", err)
 	}
 	if want := []string{"third", "second", "first"}; !slices.Equal(ran, want) {
 		t.Errorf("ran %v, want %v", ran, want)
 	}
-	if err := stack.unwind(t.Context()); err != nil || len(ran) != 3 {
-		t.Errorf("a second unwind ran again: %v, %v", ran, err)
+	if err := stack.Unwind(t.Context()); err != nil || len(ran) != 3 {
+		t.Errorf("a second Unwind ran again: %v, %v", ran, err)
 	}
 }
 
-func TestUndoBranchesRunSideBySide(t *testing.T) {
+func TestBranchesRunSideBySide(t *testing.T) {
 	t.Parallel()
-	var stack undo
-	branches := stack.branches("both", 2)
+	var stack undo.Stack
+	branches := stack.Branches("both", 2)
 	// Each waits for the other: this ends only if they run at the same time.
 	var meet sync.WaitGroup
 	meet.Add(2)
 	for _, branch := range branches {
-		branch.push("meet", func(context.Context) error {
+		branch.Push("meet", func(context.Context) error {
 			meet.Done()
 			meet.Wait()
 			return errors.New("x")
 		})
 	}
-	err := stack.unwind(t.Context())
+	err := stack.Unwind(t.Context())
 	if want := "undoing both: undoing meet: x\nundoing meet: x"; err == nil || err.Error() != want {
-		t.Errorf("unwind() = %v, want %q", err, want)
+		t.Errorf("Unwind() = %v, want %q", err, want)
 	}
 }
