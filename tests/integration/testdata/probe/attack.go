@@ -95,7 +95,7 @@ func say(a Attack) (reached bool, saw string) {
 // hello opens a tunnel to the target, says the first name in TLS, and sends a request; each
 // further piece is a line of its head.
 func hello(a Attack) (reached bool, saw string) {
-	conn, err := open(a.Via, a.Target, a.Say[0])
+	conn, err := open(a.Via, a.Target, a.Say[0], patience)
 	if err != nil {
 		return false, err.Error()
 	}

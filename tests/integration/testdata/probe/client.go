@@ -98,7 +98,7 @@ func plain(args []string) error {
 }
 
 // open makes a tunnel through the proxy and speaks TLS in it.
-func open(proxy, target, name string) (*tls.Conn, error) {
+func open(proxy, target, name string, patience time.Duration) (*tls.Conn, error) {
 	conn, err := net.DialTimeout("tcp", proxy, patience)
 	if err != nil {
 		return nil, fmt.Errorf("no connection: %w", why(err))
@@ -124,7 +124,7 @@ func open(proxy, target, name string) (*tls.Conn, error) {
 }
 
 func otherName(args []string) error {
-	conn, err := open(args[0], args[1], args[2])
+	conn, err := open(args[0], args[1], args[2], patience)
 	if err != nil {
 		fmt.Println(err)
 		return nil

@@ -45,7 +45,7 @@ func duplex(args []string) error {
 	}
 	host, _, _ := net.SplitHostPort(args[1])
 	begin := time.Now()
-	conn, err := open(args[0], args[1], host)
+	conn, err := open(args[0], args[1], host, patience)
 	if err != nil {
 		return err
 	}
@@ -88,7 +88,7 @@ func parallel(args []string) error {
 	opened.Add(count)
 	for range count {
 		done.Go(func() {
-			conn, err := open(args[0], args[1], host)
+			conn, err := open(args[0], args[1], host, time.Minute) // an emulated processor does all handshakes at once
 			opened.Done()
 			if err != nil {
 				failed <- err
@@ -142,7 +142,7 @@ func watch(args []string) error {
 	for time.Now().Before(end) {
 		asked := time.Now()
 		state := "ok"
-		conn, err := open(args[0], args[1], host)
+		conn, err := open(args[0], args[1], host, patience)
 		if err == nil {
 			_ = conn.SetDeadline(time.Now().Add(patience))
 			err = fetch(conn, "1")
