@@ -3,7 +3,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -14,18 +13,10 @@ import (
 	"sync"
 	"testing"
 	"time"
-)
 
-// freePort is a loopback port that nobody listens on just now.
-func freePort(t *testing.T) int {
-	t.Helper()
-	listener, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().(*net.TCPAddr).Port
-}
+	"bottle.internal/tests/eventually"
+	"bottle.internal/tests/logtest"
+)
 
 // mount listens where the VM tool would mount the host's socket.
 func mount(t *testing.T, dir string, port int, handle func(*net.UnixConn)) *net.UnixListener {
@@ -54,27 +45,9 @@ func mount(t *testing.T, dir string, port int, handle func(*net.UnixConn)) *net.
 	return listener
 }
 
-// safeBuffer is a log that a test may read while it is written.
-type safeBuffer struct {
-	mu     sync.Mutex
-	buffer bytes.Buffer
-}
-
-func (b *safeBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buffer.Write(p)
-}
-
-func (b *safeBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buffer.String()
-}
-
-func serving(t *testing.T, dir string, conns int) *safeBuffer {
+func serving(t *testing.T, dir string, conns int) *logtest.Buffer {
 	t.Helper()
-	logged := &safeBuffer{}
+	logged := &logtest.Buffer{}
 	s := &server{dir: dir, every: 2 * time.Millisecond, conns: conns, log: log.New(logged, "", 0)}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
@@ -89,22 +62,10 @@ func serving(t *testing.T, dir string, conns int) *safeBuffer {
 	return logged
 }
 
-// eventually polls: what it waits for is another goroutine's rescan.
-func eventually(t *testing.T, what string, check func() bool) {
-	t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
-	for !check() {
-		if time.Now().After(deadline) {
-			t.Fatalf("never happened: %s", what)
-		}
-		time.Sleep(time.Millisecond)
-	}
-}
-
 func dial(t *testing.T, port int) *net.TCPConn {
 	t.Helper()
 	var conn net.Conn
-	eventually(t, "a listener on the port", func() (ok bool) {
+	eventually.True(t, "a listener on the port", func() (ok bool) {
 		var err error
 		conn, err = net.Dial("tcp4", fmt.Sprintf("127.0.0.1:%d", port))
 		return err == nil

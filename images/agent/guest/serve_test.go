@@ -13,6 +13,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -21,12 +22,14 @@ import (
 	"golang.org/x/sys/unix"
 
 	"bottle.internal/internal/execx"
+	"bottle.internal/tests/eventually"
+	"bottle.internal/tests/fakenet"
 )
 
 func TestServeForwardsSocketsThatComeAndGo(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	port := freePort(t)
+	port := int(fakenet.FreePort(t))
 	logged := serving(t, dir, maxConns)
 	if err := os.WriteFile(filepath.Join(dir, "env"), nil, 0o600); err != nil {
 		t.Fatal(err)
@@ -45,7 +48,7 @@ func TestServeForwardsSocketsThatComeAndGo(t *testing.T) {
 	}
 
 	listener.Close() // removes the socket
-	eventually(t, "the port is closed", func() bool {
+	eventually.True(t, "the port is closed", func() bool {
 		other, err := net.Dial("tcp4", conn.RemoteAddr().String())
 		if err == nil {
 			other.Close()
@@ -66,7 +69,7 @@ func TestServeForwardsSocketsThatComeAndGo(t *testing.T) {
 func TestServeHalfCloses(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	port := freePort(t)
+	port := int(fakenet.FreePort(t))
 	serving(t, dir, maxConns)
 	mount(t, dir, port, func(conn *net.UnixConn) {
 		asked, _ := io.ReadAll(conn) // needs the end of the client's half
@@ -82,7 +85,7 @@ func TestServeHalfCloses(t *testing.T) {
 	}
 
 	// And the other way: the server ends its half first.
-	port = freePort(t)
+	port = int(fakenet.FreePort(t))
 	got := make(chan string, 1)
 	mount(t, dir, port, func(conn *net.UnixConn) {
 		fmt.Fprint(conn, "hello")
@@ -117,7 +120,7 @@ func TestServeCarries100MBBothWaysAtOnce(t *testing.T) {
 	t.Parallel()
 	const size = 100 << 20
 	dir := t.TempDir()
-	port := freePort(t)
+	port := int(fakenet.FreePort(t))
 	serving(t, dir, maxConns)
 	block := make([]byte, 1<<20-13)
 	_, _ = rand.Read(block)
@@ -161,9 +164,9 @@ func TestServeRetriesATakenPort(t *testing.T) {
 	mount(t, dir, port, func(conn *net.UnixConn) { fmt.Fprint(conn, "from the host") })
 	logged := serving(t, dir, maxConns)
 	want := fmt.Sprintf("forwarding port %d: listen tcp4 127.0.0.1:%d: bind: address already in use (trying again)\n", port, port)
-	eventually(t, "the complaint", func() bool { return logged.String() == want })
+	eventually.True(t, "the complaint", func() bool { return logged.String() == want })
 	squatter.Close()
-	eventually(t, "the port is ours", func() bool {
+	eventually.True(t, "the port is ours", func() bool {
 		conn, err := net.Dial("tcp4", fmt.Sprintf("127.0.0.1:%d", port))
 		if err != nil {
 			return false
@@ -181,7 +184,7 @@ func TestServeLimitsConnections(t *testing.T) {
 	t.Parallel()
 	const limit = 2
 	dir := t.TempDir()
-	port := freePort(t)
+	port := int(fakenet.FreePort(t))
 	serving(t, dir, limit)
 	opened := make(chan struct{}, limit+1)
 	mount(t, dir, port, func(conn *net.UnixConn) {
@@ -207,17 +210,24 @@ func TestServeLimitsConnections(t *testing.T) {
 func TestServeResetsWhenTheHostIsGone(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	port := freePort(t)
-	listener := mount(t, dir, port, echo)
-	listener.SetUnlinkOnClose(false)
+	port := int(fakenet.FreePort(t))
+	// Nobody ever listens: a process that another test forks would hold a listener that was
+	// closed here until its exec.
+	gone, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(gone)
+	if err := unix.Bind(gone, &unix.SockaddrUnix{Name: filepath.Join(dir, strconv.Itoa(port)+".sock")}); err != nil {
+		t.Fatal(err)
+	}
 	logged := serving(t, dir, maxConns)
-	listener.Close()
 	conn := dial(t, port)
 	if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, unix.ECONNRESET) {
 		t.Errorf("Read = %v, want a reset", err)
 	}
 	want := fmt.Sprintf("forwarding to %d.sock: dialing: dial unix %s/%d.sock: connect: connection refused\n", port, dir, port)
-	eventually(t, "the log line", func() bool { return strings.HasSuffix(logged.String(), want) })
+	eventually.True(t, "the log line", func() bool { return strings.HasSuffix(logged.String(), want) })
 }
 
 // As a process: it idles as the machine's workload, and SIGTERM ends it in spite of
@@ -225,7 +235,7 @@ func TestServeResetsWhenTheHostIsGone(t *testing.T) {
 func TestServeEndsOnSIGTERM(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	port := freePort(t)
+	port := int(fakenet.FreePort(t))
 	mount(t, dir, port, echo)
 	process, err := execx.Start(t.Context(), execx.Cmd{Path: self(t), Args: []string{"serve"}, Env: []string{dirVariable + "=" + dir}})
 	if err != nil {
