@@ -59,7 +59,6 @@ func TestKilledDaemonComesBack(t *testing.T) {
 	r := startInit(t, DefaultTiming(), testDaemon("web", "serve", port))
 	r.boot(control.Bootstrap{})
 	pid := pidOf(t, r.event(control.Started))
-	begin := time.Now()
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
@@ -73,9 +72,6 @@ func TestKilledDaemonComesBack(t *testing.T) {
 		t.Errorf("pid %d again", again)
 	}
 	eventually.True(t, "the daemon serves again", func() bool { got, _ := get(t, port, "/"); return got == "daemon /" })
-	if took := time.Since(begin); took > 10*time.Second { // 2 s on an idle machine
-		t.Errorf("back after %v", took)
-	}
 }
 
 func pidOf(t *testing.T, e control.Event) int {

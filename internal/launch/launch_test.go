@@ -11,9 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
-	"bottle.internal/internal/launch"
 	"bottle.internal/internal/names"
 	"bottle.internal/internal/state"
 )
@@ -66,12 +64,9 @@ func TestInterruptAtEveryEffectLeavesNothing(t *testing.T) {
 				<-w.stuck
 				cancel(interrupt)
 			}()
-			begin := time.Now()
 			bottle, err := w.start(ctx)
-			if took := time.Since(begin); took > launch.TeardownTimeout {
-				t.Errorf("it took %s", took)
-			}
-			// The reason alone: what was cut short is no news.
+			// The reason alone: what was cut short is no news. An undoing that waited for its
+			// whole time would say so.
 			if bottle != nil || !errors.Is(err, interrupt) || err.Error() != interrupt.Error() {
 				t.Errorf("Start() = %v, %v; want the interrupt", bottle, err)
 			}

@@ -211,9 +211,8 @@ func TestBundleGoesAndComesBackElsewhere(t *testing.T) {
 		t.Errorf("without a bundle: %q, %v", got, relay.Stats().Last)
 	}
 	addr.Store(fakenet.FreeAddr(t))
-	begin := time.Now()
-	if got := try(); got != "" || time.Since(begin) > HalfOpenTimeout/2 {
-		t.Errorf("with a dead bundle: %q after %v", got, time.Since(begin))
+	if got := try(); got != "" || !errors.Is(relay.Stats().Last, syscall.ECONNREFUSED) { // and not a time that was over
+		t.Errorf("with a dead bundle: %q, %v", got, relay.Stats().Last)
 	}
 	for range 2 {
 		_, now := startGate(t, key, port)

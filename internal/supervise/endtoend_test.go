@@ -9,6 +9,7 @@ import (
 	"bottle.internal/internal/ask"
 	"bottle.internal/internal/proposal"
 	"bottle.internal/internal/supervise"
+	"bottle.internal/tests/fakenet"
 )
 
 // both are a daemon and the host behind it. A call does not wait unless it is told to.
@@ -134,7 +135,9 @@ func TestSixthPendingIsRefused(t *testing.T) {
 // question meets its answer.
 func TestRestartOfTheDaemonWhileACallWaits(t *testing.T) {
 	t.Parallel()
-	d, h := both(t, ask.MaxWait)
+	h := newHost(t, t.TempDir(), proposal.Limits{})
+	// A port that the kernel gives away by itself could be another's before the restart.
+	d := startAt(t, fakenet.FreeAddr(t), supervise.Config{Channel: h.channel(), Public: proposal.Public(testPlan()), Wait: ask.MaxWait})
 	agent := d.client()
 	wanted := object{"host": "a.example.com", "justification": "x"}
 	broken := make(chan answer, 1)
