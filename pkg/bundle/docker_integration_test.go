@@ -67,13 +67,13 @@ func testGate(t *testing.T, l *live) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(5 * time.Second))
+	_ = conn.SetDeadline(time.Now().Add(30 * time.Second))
 	for _, step := range []struct{ target, want string }{{"unlisted.bottle.test:443", "403 "}, {"echo.bottle.test:443", "200 "}} {
 		conn, err := link.DialGate(t.Context(), l.GateAddr(), l.key, 8888)
 		if err != nil {
 			t.Fatal(err)
 		}
-		_ = conn.SetDeadline(time.Now().Add(5 * time.Second))
+		_ = conn.SetDeadline(time.Now().Add(30 * time.Second))
 		_, _ = fmt.Fprintf(conn, "CONNECT %s HTTP/1.1\r\nHost: %[1]s\r\n\r\n", step.target)
 		response, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: http.MethodConnect})
 		if err != nil || !strings.HasPrefix(response.Status, step.want) {

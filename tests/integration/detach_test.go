@@ -141,7 +141,7 @@ func TestDetachedFloods(t *testing.T) {
 		}
 	}
 	begin := time.Now()
-	if got := w.bottle(t, "stop", id); got.Code != 0 || time.Since(begin) > 10*time.Second {
+	if got := w.bottle(t, "stop", id); got.Code != 0 || time.Since(begin) > 30*time.Second {
 		t.Errorf("stop after %v: %s", time.Since(begin), got)
 	}
 	late.end(t, 30*time.Second)

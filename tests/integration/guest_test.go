@@ -91,7 +91,7 @@ func TestExecSignal(t *testing.T) {
 	if err := p.group(syscall.SIGINT); err != nil {
 		t.Fatal(err)
 	}
-	if code := p.end(t, 10*time.Second); code != 130 {
+	if code := p.end(t, time.Minute); code != 130 {
 		t.Errorf("exit %d, want 130: %s", code, p)
 	}
 	eventually.Fine(t, eventually.Patience, func() string { return l.exec(t, "pgrep", "-af", "sleep 432[1]").Stdout })

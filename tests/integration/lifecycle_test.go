@@ -179,7 +179,7 @@ func TestTwoBottles(t *testing.T) {
 		t.Errorf("stop: %s", got)
 	}
 	t.Logf("stopped in %v", time.Since(begin).Round(time.Millisecond))
-	if code := p.end(t, 10*time.Second); code != 130 {
+	if code := p.end(t, time.Minute); code != 130 {
 		t.Errorf("the stopped one: exit %d:\n%s", code, p)
 	}
 	left, err := l.Left(t.Context(), l.engine, second)
