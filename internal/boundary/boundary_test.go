@@ -57,6 +57,44 @@ func TestListenersCountStrangersOnly(t *testing.T) {
 	}
 }
 
+// Who holds a connection and says nothing was there all the same, at once.
+func TestSilentStrangerIsCounted(t *testing.T) {
+	t.Parallel()
+	l := listen(t, "tcp")
+	l.SetPatience(300 * time.Millisecond)
+	conn, err := net.Dial("tcp", l.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	eventually.True(t, "the stranger is accepted", func() bool { return l.Seen() == 1 })
+	if hits, _ := l.Evidence(); hits != 1 {
+		t.Errorf("hits %d", hits)
+	}
+}
+
+// The end waits for nobody.
+func TestCloseCutsTheSilent(t *testing.T) {
+	t.Parallel()
+	l, err := boundary.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.SetPatience(time.Hour)
+	conn, err := net.Dial("tcp", l.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	eventually.True(t, "the stranger is accepted", func() bool { return l.Seen() == 1 })
+	if err := l.Close(); err != nil {
+		t.Error(err)
+	}
+	if hits, _ := l.Evidence(); hits != 1 {
+		t.Errorf("hits %d", hits)
+	}
+}
+
 // The bundle says the nonce, so that its dial is not taken for a guest's.
 func TestNonceFromElsewhere(t *testing.T) {
 	t.Parallel()

@@ -20,8 +20,9 @@ const nonceSize = 16
 // knock too. More of them wait.
 const maxConns = 64
 
-// patience bounds how long a connection may take to show the nonce.
-const patience = time.Second
+// patience bounds how long a connection may take to show the nonce: the host's own, too, on
+// a machine that does much else.
+const patience = 5 * time.Second
 
 // Listener is a live target on this host that no guest may reach. It tells the host's own
 // proof, which knows its nonce, from everybody else, and counts both.
@@ -32,15 +33,19 @@ type Listener struct {
 	nonce   [nonceSize]byte
 	served  sync.WaitGroup
 
-	mu     sync.Mutex
-	hits   int
-	proofs int
+	mu       sync.Mutex
+	judged   sync.Cond // one connection less is being looked at
+	open     map[net.Conn]struct{}
+	hits     int
+	proofs   int
+	patience time.Duration // tests shorten it
 }
 
 // Listen opens a target at an address of this host, such as "127.0.0.1:0". Its owner
 // closes it.
 func Listen(ctx context.Context, network, address string) (*Listener, error) {
-	l := &Listener{network: network}
+	l := &Listener{network: network, open: map[net.Conn]struct{}{}, patience: patience}
+	l.judged.L = &l.mu
 	_, _ = rand.Read(l.nonce[:]) // never fails: crypto/rand ends the program instead
 	var err error
 	if network == "udp" {
@@ -75,16 +80,26 @@ func (l *Listener) accept() {
 		if err != nil {
 			return
 		}
+		l.mu.Lock()
+		l.open[conn] = struct{}{}
+		end := time.Now().Add(l.patience)
+		l.mu.Unlock()
 		l.served.Go(func() {
-			l.judge(conn)
+			l.judge(conn, end)
 			<-slots
 		})
 	}
 }
 
-func (l *Listener) judge(conn net.Conn) {
-	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(patience))
+func (l *Listener) judge(conn net.Conn, end time.Time) {
+	defer func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		delete(l.open, conn)
+		_ = conn.Close()
+		l.judged.Broadcast()
+	}()
+	_ = conn.SetDeadline(end)
 	var got [nonceSize]byte
 	_, err := io.ReadFull(conn, got[:])
 	if l.count(err == nil && got == l.nonce) {
@@ -147,14 +162,18 @@ func (l *Listener) prove(ctx context.Context) error {
 	return nil
 }
 
-// Evidence returns how often somebody else came, and whether the host has reached it.
+// Evidence returns how often somebody else came, and whether the host has reached it. Who
+// came and is silent counts: it waits until that is known, which [patience] bounds.
 func (l *Listener) Evidence() (hits int, proved bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	for l.hits == 0 && len(l.open) > 0 {
+		l.judged.Wait()
+	}
 	return l.hits, l.proofs > 0
 }
 
-// Close ends it and waits for its connections.
+// Close ends it and its connections.
 func (l *Listener) Close() error {
 	var err error
 	if l.packets != nil {
@@ -162,6 +181,11 @@ func (l *Listener) Close() error {
 	} else {
 		err = l.stream.Close()
 	}
+	l.mu.Lock()
+	for conn := range l.open {
+		_ = conn.Close()
+	}
+	l.mu.Unlock()
 	l.served.Wait()
 	return err
 }
