@@ -125,6 +125,8 @@ func TestWebSocketRefusals(t *testing.T) {
 		"no key":           {strings.Replace(handshake(""), "Sec-WebSocket-Key: "+wsKey+"\r\n", "", 1), 403, "the WebSocket's key or version is not valid"},
 		"another version":  {strings.Replace(handshake(""), "Version: 13", "Version: 8", 1), 403, "the WebSocket's key or version is not valid"},
 		"POST":             {strings.Replace(handshake(""), "GET", "POST", 1), 403, "a WebSocket begins with GET over HTTP/1.1"},
+		"HTTP/1.0":         {strings.Replace(handshake(""), "HTTP/1.1", "HTTP/1.0", 1), 403, "a WebSocket begins with GET over HTTP/1.1"},
+		"h2c alone":        {"GET / HTTP/1.1\r\nHost: api.test\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n", 403, "the connection may be upgraded to a WebSocket only"},
 		"a body":           {handshake("Content-Length: 2\r\n") + "hi", 403, "a WebSocket begins without a body"},
 	} {
 		t.Run(name, func(t *testing.T) {
