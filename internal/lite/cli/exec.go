@@ -72,16 +72,17 @@ func (a *App) runExec(ctx context.Context, e *execFlags) error {
 	if e.tty {
 		request.Rows, request.Cols = terminal.size()
 	}
-	if e.timeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, time.Duration(e.timeout))
-		defer cancel()
-	}
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
 	c, err := a.converse(ctx, e.name, wire.Request{Op: wire.OpExec, Exec: request})
 	if err != nil {
 		return err
 	}
 	defer c.done()
+	if e.timeout > 0 { // it is the command's: a slow way to the machine is no machine that is not running
+		limit := time.AfterFunc(time.Duration(e.timeout), func() { end(context.DeadlineExceeded) })
+		defer limit.Stop()
+	}
 	if e.tty && e.interactive {
 		defer terminal.raw()()
 	}
