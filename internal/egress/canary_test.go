@@ -44,6 +44,7 @@ func TestCanaries(t *testing.T) {
 		"canary in an escaped path":     {sent{host: "open.test", path: "a%20" + canary}, 403, "canary", "a canary in the path"},
 		"canary in a query":             {sent{host: "open.test", path: "?a=" + strings.Replace(canary, "c", "%63", 1)}, 403, "canary", "a canary in the path"},
 		"canary in a header":            {sent{host: "open.test", header: "User-Agent", value: encoded}, 403, "canary", "a canary in the headers"},
+		"canary in a header's name":     {sent{host: "open.test", header: "X-" + canary, value: "1"}, 403, "canary", "a canary in the headers"},
 		"canary in a dropped header":    {sent{host: "open.test", header: "X-Odd", value: canary}, 403, "canary", "a canary in the headers"},
 		"placeholder elsewhere":         {sent{host: "open.test", header: "Authorization", value: "Bearer " + placeholder}, 403, "exfiltration", "the placeholder in the headers"},
 		"placeholder in a body":         {sent{host: "open.test", body: placeholder}, 403, "exfiltration", "the placeholder in the body"},

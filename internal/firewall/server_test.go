@@ -152,7 +152,8 @@ func TestSlowHead(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, https("a.test"), firewall.Limits{Head: 50 * time.Millisecond})
 	conn := w.raw("CONNECT a.test:443 HTTP/1.1\r\nHost: a")
-	if data, err := io.ReadAll(conn); err != nil || strings.Contains(string(data), "200") {
+	data, err := io.ReadAll(conn) // the end is a reset where not all of it had been read
+	if errors.Is(err, os.ErrDeadlineExceeded) || strings.Contains(string(data), "200") {
 		t.Errorf("%q, %v", data, err)
 	}
 }

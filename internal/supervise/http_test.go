@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -142,7 +143,11 @@ func TestSlowRequests(t *testing.T) {
 		if _, err := io.WriteString(conn, half); err != nil {
 			t.Fatal(err)
 		}
-		if text, err := io.ReadAll(conn); err != nil || strings.Contains(string(text), "200 OK") {
+		text, err := io.ReadAll(conn)
+		if errors.Is(err, syscall.ECONNRESET) {
+			err = nil // a slow daemon had not read all of it when the time was over
+		}
+		if err != nil || strings.Contains(string(text), "200 OK") {
 			t.Errorf("half a %s: %q, %v", name, text, err)
 		}
 	}
