@@ -16,8 +16,9 @@ import (
 func TestCanariesInAnswers(t *testing.T) {
 	t.Parallel()
 	handlers := map[string]http.HandlerFunc{
-		"a header": func(rw http.ResponseWriter, _ *http.Request) { rw.Header().Set("X-Note", "have "+canary) },
-		"a body":   func(rw http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(rw, "begin "+canary+" end") },
+		"a header":        func(rw http.ResponseWriter, _ *http.Request) { rw.Header().Set("X-Note", "have "+canary) },
+		"a header's name": func(rw http.ResponseWriter, _ *http.Request) { rw.Header().Set("X-"+canary, "1") },
+		"a body":          func(rw http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(rw, "begin "+canary+" end") },
 		"a streamed body": func(rw http.ResponseWriter, _ *http.Request) {
 			for _, piece := range []string{"begin ", canary[:5], canary[5:], " end"} {
 				_, _ = io.WriteString(rw, piece)

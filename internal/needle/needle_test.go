@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -59,7 +60,10 @@ func TestSpellings(t *testing.T) {
 			"query":      url.QueryEscape(secret),
 			"path":       url.PathEscape(secret),
 			"query %2f":  strings.ToLower(url.QueryEscape(strings.ToLower(secret))),
+			"escaped":    regexp.MustCompile("..").ReplaceAllString(strings.ToUpper(hex.EncodeToString([]byte(secret))), "%$0"),
+			"%xx":        regexp.MustCompile("..").ReplaceAllString(hex.EncodeToString([]byte(secret)), "%$0"),
 			"JSON":       string(quoted),
+			`JSON \/`:    strings.ReplaceAll(secret, "/", `\/`),
 			"backwards":  string(reverse),
 		} {
 			if name == "query %2f" && secret != strings.ToLower(secret) {
