@@ -168,3 +168,34 @@ func TestResourcesOfGit(t *testing.T) {
 		t.Errorf("limits %q, %v, want %q", out, err, want)
 	}
 }
+
+// What a repository sets of its own counts for nothing: git itself is asked what holds.
+func TestOwnSettingsOfGitComeFirst(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	gate, err := New(Options{StateDir: dir + "/s", RunDir: dir + "/r", Git: "git"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	repository := dir + "/mirror.git"
+	ask := func(args ...string) string {
+		t.Helper()
+		out, err := gate.gitOutput(t.Context(), gitRun{dir: repository, args: args}, 1000)
+		if err != nil {
+			t.Errorf("git %s: %v", strings.Join(args, " "), err)
+		}
+		return strings.TrimSuffix(string(out), "\n")
+	}
+	ask("init", "--quiet", "--bare", repository)
+	for setting, want := range map[string]string{
+		"attr.tree": emptyTree, "core.attributesFile": "/dev/null", "core.hooksPath": "/dev/null", "core.fsmonitor": "false",
+		"protocol.allow": "never", "safe.bareRepository": "explicit", "credential.helper": "",
+		"receive.fsckObjects": "true", "transfer.fsckObjects": "true", "fetch.fsckObjects": "true",
+		"uploadpack.allowAnySHA1InWant": "false", "fetch.uriProtocols": "", "transfer.bundleURI": "false",
+	} {
+		ask("config", "--local", setting, "/somewhere/else")
+		if got := ask("config", "--get", setting); got != want {
+			t.Errorf("%s is %q, want %q", setting, got, want)
+		}
+	}
+}
