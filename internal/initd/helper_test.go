@@ -33,10 +33,18 @@ func testDaemon(name, how string, port uint16) Daemon {
 	return d
 }
 
-// quick is DefaultTiming without the waiting.
+// quick is DefaultTiming without the waiting. Daemons that end when they are told to get the
+// time to say so.
 func quick() Timing {
 	timing := DefaultTiming()
-	timing.Grace, timing.BackoffMin, timing.BackoffMax, timing.Poll = 300*time.Millisecond, 10*time.Millisecond, 40*time.Millisecond, 10*time.Millisecond
+	timing.Grace, timing.BackoffMin, timing.BackoffMax, timing.Poll = eventually.Patience, 10*time.Millisecond, 40*time.Millisecond, 10*time.Millisecond
+	return timing
+}
+
+// strict is for daemons that have to be killed.
+func strict() Timing {
+	timing := quick()
+	timing.Grace = time.Second
 	return timing
 }
 
@@ -101,7 +109,7 @@ func startInit(t *testing.T, timing Timing, daemons ...Daemon) *running {
 // boot sends a bootstrap for all daemons and waits for ready.
 func (r *running) boot(b control.Bootstrap) {
 	r.t.Helper()
-	ctx, cancel := context.WithTimeout(r.t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(r.t.Context(), eventually.Patience)
 	defer cancel()
 	if err := r.host.Bootstrap(ctx, b); err != nil {
 		r.t.Fatal(err)

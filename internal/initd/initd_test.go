@@ -137,7 +137,7 @@ func TestReaperLeavesOurChildrenAlone(t *testing.T) {
 
 func TestWhatADaemonStartedDiesWithIt(t *testing.T) {
 	t.Parallel()
-	r := startInit(t, quick(), testDaemon("web", "parent", 0))
+	r := startInit(t, strict(), testDaemon("web", "parent", 0))
 	r.boot(control.Bootstrap{})
 	child, _ := r.find(`web\| child (\d+) <nil>()`)
 	if err := syscall.Kill(pidOf(t, r.event(control.Started)), syscall.SIGKILL); err != nil {
@@ -162,7 +162,7 @@ func (r *running) find(pattern string) (first, second int) {
 
 func TestStopKillsTheStubborn(t *testing.T) {
 	t.Parallel()
-	r := startInit(t, quick(), testDaemon("web", "stubborn", 0))
+	r := startInit(t, strict(), testDaemon("web", "stubborn", 0))
 	r.boot(control.Bootstrap{})
 	pid := pidOf(t, r.event(control.Started))
 	r.logged("web| up")
@@ -173,7 +173,7 @@ func TestStopKillsTheStubborn(t *testing.T) {
 	if err := r.waitOnce(); err != nil {
 		t.Errorf("init ended with %v", err)
 	}
-	if took := time.Since(begin); took < quick().Grace {
+	if took := time.Since(begin); took < strict().Grace {
 		t.Errorf("killed after %v, before its grace period was over", took)
 	}
 	r.logged("web| got terminated")
