@@ -57,7 +57,7 @@ func TestInterrupt(t *testing.T) {
 		wait  time.Duration // and this much later
 	}
 	moments := []moment{
-		{"", 30 * time.Millisecond}, // Go's signal handler is there by then
+		{"", 30 * time.Millisecond}, // about when Go's signal handler is there; without it nothing has begun
 		{"identity ", 0}, {"bundle: done", 0}, {"the agent is up", 0},
 	}
 	// Network and containers are being made here. An engine finishes what it was asked for

@@ -26,7 +26,7 @@ type process struct {
 	stdout, stderr logtest.Buffer // so far
 	terminal       *os.File       // ours of the pair, if it has one
 	ended          chan struct{}
-	code           int // after ended; -1: killed
+	code           int // after ended; 128 and more: by a signal
 }
 
 // start runs bottle in a process group of its own, as a shell would.
@@ -64,6 +64,9 @@ func (w *world) command(args ...string) *exec.Cmd {
 func (p *process) wait() {
 	err := p.cmd.Wait()
 	p.code = p.cmd.ProcessState.ExitCode()
+	if status, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus); ok && status.Signaled() {
+		p.code = 128 + int(status.Signal()) // as a shell says it
+	}
 	if err != nil && !errors.As(err, new(*exec.ExitError)) {
 		p.code = -2
 	}
