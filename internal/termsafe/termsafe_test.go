@@ -176,6 +176,17 @@ func TestAsked(t *testing.T) {
 	}
 }
 
+// Whoever is shown old output is not asked what was answered then: the answer would be typed.
+func TestQuiet(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	filter := termsafe.NewQuiet(&out)
+	_, _ = filter.Write([]byte("a\x1b[6nb\x1b[c\x1b[31mc"))
+	if out.String() != "ab\x1b[31mc" || filter.Asked() {
+		t.Errorf("%q, asked: %v", out.String(), filter.Asked())
+	}
+}
+
 func TestTracker(t *testing.T) {
 	t.Parallel()
 	tracker := termsafe.NewTracker()
