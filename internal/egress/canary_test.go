@@ -100,7 +100,7 @@ func TestCanaries(t *testing.T) {
 				}
 				got := w.do(w.client(false), r)
 				if got.status != test.status {
-					t.Errorf("%d %s", got.status, got.reason)
+					t.Fatalf("%d %s", got.status, got.reason)
 				}
 				if test.status == 200 && arrived.Load() != 1 {
 					t.Error("it did not arrive")
