@@ -76,7 +76,7 @@ func (b *bench) size() guestexec.Size {
 	select {
 	case size := <-b.stdio.Sizes:
 		return size
-	case <-time.After(10 * time.Second):
+	case <-time.After(eventually.Patience):
 		b.t.Fatal("no size")
 		return guestexec.Size{}
 	}
@@ -350,7 +350,7 @@ func TestRefusals(t *testing.T) {
 	b.noted(16) // else the next one could take the place of one of them
 	conn := dial(t, b.socket)
 	send(t, conn, 'h', `{"version":1}`)
-	_ = conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+	_ = conn.SetReadDeadline(time.Now().Add(eventually.Patience))
 	if answer, err := io.ReadAll(conn); !strings.Contains(string(answer), "16 viewers are attached already") {
 		t.Errorf("%q, %v", answer, err)
 	}
