@@ -18,6 +18,7 @@ require (
 	github.com/google/jsonschema-go v0.4.3
 	github.com/hashicorp/yamux v0.1.2
 	github.com/klauspost/compress v1.19.2
+	github.com/klauspost/cpuid/v2 v2.4.2
 	github.com/magefile/mage v1.17.2
 	github.com/miekg/dns v1.1.73
 	github.com/moby/moby/api v1.56.1

@@ -152,6 +152,7 @@ func awaitReport(ctx context.Context, file *os.File, log string) error {
 }
 
 func (a *App) bootConfig(ctx context.Context, dir store.Dir, r store.Record) (supervisor.Config, error) {
+	counter := vm.ReadCounter()
 	p, err := a.paths()
 	if err != nil {
 		return supervisor.Config{}, err
@@ -189,6 +190,7 @@ func (a *App) bootConfig(ctx context.Context, dir store.Dir, r store.Record) (su
 			CPUs: min(r.CPUs, runtime.NumCPU()), MemMiB: r.MemMiB,
 			Kernel: prober.Kernel.Image, Initramfs: prober.Initramfs,
 			Image: image, Overlay: dir.Path(store.OverlayFile),
+			CounterKHz: counter.KHz(ctx),
 		},
 	}, nil
 }

@@ -22,8 +22,8 @@ func specs() map[string]Spec {
 		Image: "/m/a,b/image.ext4", Overlay: "/m/a,b/overlay.ext4",
 	}
 	tcg, kvm, arm, probe := base, base, base, base
-	tcg.Arch, tcg.Accel = "amd64", TCG
-	kvm.Arch, kvm.Accel = "amd64", KVM
+	tcg.Arch, tcg.Accel, tcg.CounterKHz = "amd64", TCG, 2_596_112
+	kvm.Arch, kvm.Accel, kvm.CounterKHz = "amd64", KVM, 2_596_112
 	arm.Arch, arm.Accel = "arm64", TCG
 	probe.Arch, probe.Accel, probe.Probe, probe.Image, probe.Overlay = "amd64", KVM, true, "", ""
 	return map[string]Spec{"amd64-tcg": tcg, "amd64-kvm": kvm, "arm64-tcg": arm, "probe": probe}
