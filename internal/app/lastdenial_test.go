@@ -17,7 +17,7 @@ func TestLastDenialIsTheAgents(t *testing.T) {
 			`{"probe":"tcp a.test:443","target":"a.test:443"},` +
 			`{"probe":"proxy connect 192.0.2.2:4000","target":"192.0.2.2:4000"},` +
 			`{"probe":"proxy plain [fd00::2]:4001","target":"[fd00::2]:4001"}]}}`
-		other = `{"time":"2026-01-02T12:00:02Z","source":"egress","event":"receipt","fields":{"results":[{"probe":"proxy","target":"192.0.2.2:4000"}]}}`
+		other = `{"time":"2026-01-02T12:00:02Z","source":"egress","event":"receipt","fields":{"results":[{"probe":"proxy connect 192.0.2.2:4000","target":"192.0.2.2:4000"}]}}`
 	)
 	later := strings.Replace(connect, "12:00:00", "12:00:03", 1)
 	muchLater := strings.Replace(connect, "12:00:00", "12:00:09", 1)

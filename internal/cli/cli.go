@@ -84,11 +84,11 @@ func (s *session) instead(wrong, right string) string {
 
 // commandLine is a command line of bottle's for a shell.
 func commandLine(words []string) string {
-	line := "bottle"
+	line := []string{"bottle"}
 	for _, word := range words {
-		line += " " + shellWord(word)
+		line = append(line, shellWord(word))
 	}
-	return line
+	return strings.Join(line, " ")
 }
 
 // shellWord is one word for a shell.
