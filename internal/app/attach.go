@@ -48,10 +48,7 @@ func (a *App) Attach(ctx context.Context, identity string, viewer console.Viewer
 // attachable says why there is nothing to attach to.
 func attachable(instance *state.Instance, status state.Status) error {
 	if !instance.Owned() || status.Phase != state.Running {
-		return &Problem{
-			Text:  fmt.Sprintf("%s is not running (%s)", instance.ID, stateOf(instance, status)),
-			Hints: []string{"bottle list"},
-		}
+		return notRunning(instance, status)
 	}
 	_, err := os.Lstat(launch.AttachSocket(instance, status))
 	if errors.Is(err, fs.ErrNotExist) {

@@ -75,8 +75,9 @@ func TestAttach(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = a.Attach(t.Context(), "demo-aaaaa", console.Viewer{Stdout: io.Discard})
-	if err == nil || err.Error() != "demo-aaaaa is not running (stopped)" {
-		t.Errorf("%v", err)
+	if stopped := (*Problem)(nil); !errors.As(err, &stopped) || err.Error() != "demo-aaaaa is not running (stopped)" ||
+		strings.Join(stopped.Hints, "\n") != "bottle resume demo-aaaaa" {
+		t.Errorf("%v, hints %q", err, stopped.HintLines())
 	}
 }
 

@@ -34,10 +34,11 @@ func (a *App) Exec(ctx context.Context, identity string, command guestexec.Comma
 }
 
 func notRunning(instance *state.Instance, status state.Status) error {
-	return &Problem{
-		Text:  fmt.Sprintf("%s is not running (%s)", instance.ID, stateOf(instance, status)),
-		Hints: []string{"bottle list"},
+	now, hint := stateOf(instance, status), "bottle list"
+	if now == string(state.Stopped) {
+		hint = "bottle resume " + string(instance.ID)
 	}
+	return &Problem{Text: fmt.Sprintf("%s is not running (%s)", instance.ID, now), Hints: []string{hint}}
 }
 
 // open finds a bottle by its identity.

@@ -40,6 +40,9 @@ func (a *App) Init(request InitRequest) (string, error) {
 	if !filepath.IsAbs(path) {
 		path = filepath.Join(a.config.Dir, path)
 	}
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return "", &Problem{Text: path + " is a directory", Hints: []string{"name a file in it, such as " + filepath.Join(path, ManifestName)}}
+	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return "", fmt.Errorf("making the directory of the manifest: %w", err)
 	}

@@ -31,8 +31,8 @@ func (a *App) WhyFacts(request WhyRequest) (why.Facts, error) {
 	needs := plan.NeedsOf(set, request.Agent)
 	p, err := plan.Resolve(set, plan.Request{Agent: request.Agent, Identity: anyIdentity(request.Agent), Asks: true},
 		plan.Facts{Unseen: true, FirewallEngine: a.firewallEngine(), TTY: true})
-	if refused := (*plan.Error)(nil); errors.As(err, &refused) && len(set.AgentNames()) > 0 {
-		return why.Facts{}, &Problem{Text: err.Error(), Hints: []string{"bottle why GET https://HOST/PATH --agent " + set.AgentNames()[0]}}
+	if unknown := (*plan.UnknownAgentError)(nil); errors.As(err, &unknown) {
+		return why.Facts{}, &Problem{Text: err.Error(), Hints: []string{"bottle why GET https://HOST/PATH --agent " + unknown.Likely()}}
 	}
 	if err != nil {
 		return why.Facts{}, err

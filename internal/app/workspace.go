@@ -53,6 +53,9 @@ func (a *App) planWorkspace(ctx context.Context, request WorkspaceRequest) (*pla
 	if w.Dir, err = filepath.EvalSymlinks(a.hostPath(request.Dir)); err != nil {
 		return nil, &Problem{Text: "there is no directory to copy in", Err: err, Hints: []string{"--copy-in ."}}
 	}
+	if info, err := os.Stat(w.Dir); err == nil && !info.IsDir() {
+		return nil, &Problem{Text: w.Dir + " is no directory", Hints: []string{"--copy-in " + filepath.Dir(request.Dir)}}
+	}
 	for _, never := range []string{"/", a.dirs.home, a.state.Dir()} {
 		if same(never, w.Dir) {
 			return nil, &Problem{Text: w.Dir + " is no workspace", Hints: []string{"--copy-in a project's directory"}}

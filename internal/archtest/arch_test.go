@@ -28,7 +28,7 @@ func mayImport() map[string][]string {
 		"internal/state":    {"internal/names", "internal/sunpath"},
 		"internal/manifest": {"internal/forge", "internal/guestapi", "internal/names", "internal/nearest"},
 		"internal/starter":  {"internal/plan"},
-		"internal/plan":     {"internal/bytesize", "internal/guestapi", "internal/manifest", "internal/names", "internal/printable"},
+		"internal/plan":     {"internal/bytesize", "internal/guestapi", "internal/manifest", "internal/names", "internal/nearest", "internal/printable"},
 		"internal/link":     {"internal/ownsock", "internal/secret", "internal/sunpath"},
 		"internal/ownsock":  {},
 		"internal/termsafe": {},

@@ -21,6 +21,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"bottle.internal/internal/app"
+	"bottle.internal/internal/plan"
 	"bottle.internal/internal/printable"
 )
 
@@ -62,11 +63,32 @@ var plainWord = regexp.MustCompile(`^[A-Za-z0-9_./:=@%+,-]+$`)
 
 // again is the command line as it was typed, with one more flag, for a shell.
 func (s *session) again(flag string) string {
-	words := []string{"bottle"}
-	for _, word := range s.typed {
-		words = append(words, shellWord(word))
+	return commandLine(s.typed) + " " + flag
+}
+
+// instead is the command line as it was typed, with another argument for a wrong one, or
+// for none; "" if the wrong one was not typed.
+func (s *session) instead(wrong, right string) string {
+	words := slices.Clone(s.typed)
+	if wrong == "" && len(s.args) == 0 {
+		return commandLine(append(words, right))
 	}
-	return strings.Join(append(words, flag), " ")
+	for at := len(words) - 1; at > 0; at-- {
+		if words[at] == wrong {
+			words[at] = right
+			return commandLine(words)
+		}
+	}
+	return ""
+}
+
+// commandLine is a command line of bottle's for a shell.
+func commandLine(words []string) string {
+	line := []string{"bottle"}
+	for _, word := range words {
+		line = append(line, shellWord(word))
+	}
+	return strings.Join(line, " ")
 }
 
 // shellWord is one word for a shell.
@@ -156,7 +178,11 @@ func (c command) run(ctx context.Context, streams Streams, config app.Config, ar
 	if err != nil {
 		return err
 	}
-	err = verb(ctx, &session{Streams: streams, app: application, args: flags.Args(), typed: append([]string{c.name}, args...), plain: plain(config.Environ)})
+	s := &session{Streams: streams, app: application, args: flags.Args(), typed: append([]string{c.name}, args...), plain: plain(config.Environ)}
+	err = verb(ctx, s)
+	if unknown := (*plan.UnknownAgentError)(nil); errors.As(err, &unknown) {
+		unknown.Hint = s.instead(unknown.Asked, unknown.Likely())
+	}
 	if usage := (*usageError)(nil); errors.As(err, &usage) && len(usage.hints) == 0 {
 		usage.hints = []string{"bottle " + c.name + " --help"}
 	}

@@ -91,3 +91,22 @@ func TestAgainCanBePasted(t *testing.T) {
 		}
 	}
 }
+
+func TestInsteadCanBePasted(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		typed, args []string
+		wrong, want string
+	}{
+		{[]string{"plan", "dmeo"}, []string{"dmeo"}, "dmeo", "bottle plan demo"},
+		{[]string{"start", "--manifest", "dmeo", "dmeo", "--yes"}, []string{"dmeo"}, "dmeo", "bottle start --manifest dmeo demo --yes"},
+		{[]string{"start", "--yes"}, nil, "", "bottle start --yes demo"},
+		{[]string{"start", "", "--yes"}, []string{""}, "", "bottle start demo --yes"},
+		{[]string{"resume", "dmeo-x7k2p"}, []string{"dmeo-x7k2p"}, "dmeo", ""}, // it was not typed
+	} {
+		s := &session{typed: test.typed, args: test.args}
+		if got := s.instead(test.wrong, "demo"); got != test.want {
+			t.Errorf("instead(%q, %q) = %s, want %s", test.typed, test.wrong, got, test.want)
+		}
+	}
+}

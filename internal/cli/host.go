@@ -65,6 +65,9 @@ func versionCommand() command {
 		setup: func(flags *pflag.FlagSet) func(context.Context, *session) error {
 			format := formatFlag(flags)
 			return func(ctx context.Context, s *session) error {
+				if err := s.none(); err != nil {
+					return err
+				}
 				version := s.app.Version(ctx)
 				if *format == formatJSON {
 					return writeJSON(s.Stdout, version)

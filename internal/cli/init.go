@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -32,6 +33,10 @@ program runs offline and without a credential.
 			return func(_ context.Context, s *session) error {
 				if err := s.none(); err != nil {
 					return err
+				}
+				if !slices.Contains(starter.Templates(), request.Template) {
+					_, err := starter.Manifest(request.Options)
+					return &usageError{text: err.Error()}
 				}
 				if *show {
 					text, err := starter.Manifest(request.Options)

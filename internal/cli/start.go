@@ -80,6 +80,9 @@ func (o *startOptions) request(s *session) (request app.PlanRequest, err error) 
 	if request.Agent, err = s.agent(); err != nil {
 		return request, err
 	}
+	if *o.format == formatJSON && !o.dryRun {
+		return request, &usageError{text: "--format=json goes with --dry-run: else stdout is the agent's", hints: []string{s.again("--dry-run")}}
+	}
 	if request.Prompt, err = promptMode(*o.mode); err != nil {
 		return request, err
 	}

@@ -40,6 +40,10 @@ func (o *workspaceOptions) request(s *session, answered bool) (*app.WorkspaceReq
 		return nil, &usageError{text: fmt.Sprintf("--copy-in-history=%q: head or none", o.history)}
 	case o.dir == "" && (o.out || len(o.include) > 0):
 		return nil, &usageError{text: "--copy-out and --include go with --copy-in", hints: []string{s.again("--copy-in .")}}
+	case o.dir == "" && o.history != listing.HistoryHead:
+		return nil, &usageError{text: "--copy-in-history goes with --copy-in", hints: []string{s.again("--copy-in .")}}
+	case !o.out && (o.sensitive || o.skip || o.full):
+		return nil, &usageError{text: "--include-sensitive, --skip-conflicts and --full go with --copy-out", hints: []string{"bottle start --help"}}
 	case o.dir == "":
 		return nil, nil //nolint:nilnil // no workspace
 	case o.out && !answered && !s.interactive():

@@ -159,6 +159,14 @@ func (b *Builder) choose(ctx context.Context, recipe *Recipe, platform Platform,
 	return chosen, b.pin(entry, chosen)
 }
 
+// named says who chose a base that cannot be had, if it was the person at the keyboard.
+func (b *Builder) named() string {
+	if b.config.Base.Choice == "" {
+		return ""
+	}
+	return "\nBOTTLE_BASE names it: correct that, or: unset BOTTLE_BASE"
+}
+
 // ask asks the registry, then the Debian mirror.
 func (b *Builder) ask(ctx context.Context, recipe *Recipe, wanted wish, platform Platform) (choice, error) {
 	var registryErr error
@@ -169,7 +177,7 @@ func (b *Builder) ask(ctx context.Context, recipe *Recipe, wanted wish, platform
 			return choice{Kind: kindRegistry, Ref: wanted.rest, ID: digest}, nil
 		}
 		if !wanted.fallback || ctx.Err() != nil {
-			return choice{}, fmt.Errorf("asking for %s: %w", wanted.rest, err)
+			return choice{}, fmt.Errorf("asking for %s: %w%s", wanted.rest, err, b.named())
 		}
 		registryErr = fmt.Errorf("asking for %s: %w", wanted.rest, err)
 		b.say(ctx, event.Info, "the registry of "+wanted.rest+" does not answer; taking Debian packages")

@@ -131,7 +131,7 @@ func TestChoiceOfTheBase(t *testing.T) {
 		},
 		{
 			"registry by word", on(nobody) + debianSection, "registry",
-			"choosing the base of tiny: " + refused,
+			"choosing the base of tiny: " + refused + "\nBOTTLE_BASE names it: correct that, or: unset BOTTLE_BASE",
 		},
 		{"registry where none is named", on("debian") + debianSection, "registry", "BOTTLE_BASE=registry: the recipe names no registry reference"},
 		{"debian where none is described", on(nobody), "debian", "BOTTLE_BASE=debian: the recipe has no [debian] section"},

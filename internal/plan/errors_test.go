@@ -31,14 +31,17 @@ func compare(t *testing.T, name string, err error, problems, hints string) {
 func TestWhichAgent(t *testing.T) {
 	t.Parallel()
 	set := load(t, repository)
-	for _, test := range []struct{ agent, problem string }{
-		{"", "which agent? agents: claude, claude-try, codex, codex-try, demo, opencode, opencode-try, shell"},
-		{"dmeo", `there is no agent "dmeo"; agents: claude, claude-try, codex, codex-try, demo, opencode, opencode-try, shell`},
-		{"../x", `there is no agent "../x"; agents: claude, claude-try, codex, codex-try, demo, opencode, opencode-try, shell`},
-		{strings.Repeat("a", 200), `there is no agent "` + strings.Repeat("a", 200) + `"; agents: claude, claude-try, codex, codex-try, demo, opencode, opencode-try, shell`},
+	for _, test := range []struct{ agent, problem, hint string }{
+		{"", "which agent? agents: claude, claude-try, codex, codex-try, demo, opencode, opencode-try, shell", "bottle start claude"},
+		{"dmeo", `there is no agent "dmeo"; agents: claude, claude-try, codex, codex-try, demo, opencode, opencode-try, shell`, "bottle start demo"},
+		{"../x", `there is no agent "../x"; agents: claude, claude-try, codex, codex-try, demo, opencode, opencode-try, shell`, "bottle start claude"},
+		{strings.Repeat("a", 200), `there is no agent "` + strings.Repeat("a", 200) + `"; agents: claude, claude-try, codex, codex-try, demo, opencode, opencode-try, shell`, "bottle start claude"},
 	} {
 		_, err := plan.Resolve(set, plan.Request{Agent: test.agent}, plan.Facts{})
-		compare(t, test.agent, err, test.problem, "bottle start claude")
+		unknown := (*plan.UnknownAgentError)(nil)
+		if !errors.As(err, &unknown) || err.Error() != test.problem || strings.Join(unknown.HintLines(), "\n") != test.hint {
+			t.Errorf("%q: %v, want %s\n%s", test.agent, err, test.problem, test.hint)
+		}
 	}
 	_, err := plan.Resolve(parse(t, ""), plan.Request{Agent: "demo"}, plan.Facts{})
 	compare(t, "no agents", err, "bottle.toml defines no agents", "bottle init --print --template claude shows how to write one; or name another file: --manifest FILE")

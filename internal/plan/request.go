@@ -1,11 +1,14 @@
 package plan
 
 import (
+	"cmp"
+	"fmt"
 	"slices"
 	"strings"
 
 	"bottle.internal/internal/manifest"
 	"bottle.internal/internal/names"
+	"bottle.internal/internal/nearest"
 )
 
 // Request is what the operator asked for.
@@ -117,4 +120,27 @@ func (e *Error) add(problem, hint string) {
 	if hint != "" && !slices.Contains(e.Hints, hint) {
 		e.Hints = append(e.Hints, hint)
 	}
+}
+
+// UnknownAgentError says that the manifest defines no agent of that name, or that none was named.
+type UnknownAgentError struct {
+	Asked string
+	Known []string // at least one
+	Hint  string   // what to type; whoever knows what was typed fills it in
+}
+
+func (e *UnknownAgentError) Error() string {
+	known := strings.Join(e.Known, ", ")
+	if e.Asked == "" {
+		return "which agent? agents: " + known
+	}
+	return fmt.Sprintf("there is no agent %q; agents: %s", e.Asked, known)
+}
+
+// Likely is the agent that was meant, as far as anybody can tell.
+func (e *UnknownAgentError) Likely() string { return cmp.Or(nearest.Of(e.Asked, e.Known), e.Known[0]) }
+
+// HintLines says what to do next.
+func (e *UnknownAgentError) HintLines() []string {
+	return []string{cmp.Or(e.Hint, "bottle start "+e.Likely())}
 }

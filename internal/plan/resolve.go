@@ -57,11 +57,7 @@ func findAgent(set *manifest.Set, request Request) (manifest.Agent, error) {
 	}
 	agent, ok := set.Agents[request.Agent]
 	if !ok {
-		problem := fmt.Sprintf("there is no agent %q; agents: %s", request.Agent, strings.Join(known, ", "))
-		if request.Agent == "" {
-			problem = "which agent? agents: " + strings.Join(known, ", ")
-		}
-		return manifest.Agent{}, &Error{Problems: []string{problem}, Hints: []string{"bottle start " + known[0]}}
+		return manifest.Agent{}, &UnknownAgentError{Asked: request.Agent, Known: known}
 	}
 	id, err := names.ParseIdentity(string(request.Identity))
 	if err != nil {

@@ -121,6 +121,23 @@ func (f fields) refs() string {
 	return strings.Join(all, " ")
 }
 
+// maxNested is how much of a list or a table still helps on one line.
+const maxNested = 240
+
+// nested is a list or a table as it is, or how much it holds: a receipt has pages of probes.
+func nested(value any, raw string) string {
+	if len(raw) <= maxNested {
+		return raw
+	}
+	switch value := value.(type) {
+	case []any:
+		return fmt.Sprintf("[%d entries]", len(value))
+	case map[string]any:
+		return fmt.Sprintf("{%d entries}", len(value))
+	}
+	return raw
+}
+
 // rest is everything that is left as name=value, by name.
 func (f fields) rest() []string {
 	var names, words []string
@@ -135,7 +152,7 @@ func (f fields) rest() []string {
 			if err != nil || string(raw) == "null" {
 				continue
 			}
-			text = string(raw)
+			text = nested(f[name], string(raw))
 		} else if strings.ContainsAny(text, " \t\n\"") {
 			text = strconv.Quote(text)
 		}

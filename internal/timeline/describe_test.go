@@ -62,6 +62,24 @@ func TestDescribeAgent(t *testing.T) {
 	}
 }
 
+// A receipt has pages of probes: on one line it is said how many, and JSON has them all.
+func TestDescribeLongLists(t *testing.T) {
+	t.Parallel()
+	probe := `{"probe":"tcp 127.0.0.1:40000","verdict":"passed","observed":"connection refused"}`
+	long := strings.TrimSuffix(strings.Repeat(probe+",", 9), ",")
+	table := `{"a":"` + strings.Repeat("0", 120) + `","b":"` + strings.Repeat("1", 120) + `"}`
+	for fields, want := range map[string]string{
+		`{"results":[` + long + `]}`:         "receipt (results=[9 entries])",
+		`{"results":[` + long + `],"n":[1]}`: "receipt (n=[1] results=[9 entries])",
+		`{"tools":` + table + `}`:            "receipt (tools={2 entries})",
+	} {
+		record := timeline.Record{Source: timeline.Host, Event: "receipt", Fields: json.RawMessage(fields)}
+		if got := record.Describe(); got != want {
+			t.Errorf("%s\nwant %s", got, want)
+		}
+	}
+}
+
 func FuzzDescribe(f *testing.F) {
 	f.Add("egress", "deny", `{"host":"a","refs":[{"ref":"x"}],"n":1e9}`, "\x1b[2J")
 	f.Add("agent", "output", `null`, "a\nb")
