@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -16,6 +17,7 @@ import (
 	"bottle.internal/internal/audit"
 	"bottle.internal/internal/event"
 	"bottle.internal/internal/names"
+	"bottle.internal/internal/printable"
 	"bottle.internal/internal/state"
 )
 
@@ -34,6 +36,7 @@ type AuditReport struct {
 // auditFile is a log to read.
 type auditFile struct {
 	name, path string
+	identity   names.Identity // whose log it must be; empty for a file that was named
 	expect     audit.Expect
 }
 
@@ -137,7 +140,24 @@ func (l auditFile) scan(visit func(audit.Line) error) (audit.Summary, error) {
 		return audit.Summary{}, fmt.Errorf("opening the audit log: %w", err)
 	}
 	defer file.Close()
-	return audit.Scan(file, l.expect, visit)
+	return audit.Scan(file, l.expect, func(line audit.Line) error {
+		if err := l.own(line); err != nil || visit == nil {
+			return err
+		}
+		return visit(line)
+	})
+}
+
+// own refuses the true log of another bottle, put in the place of this one's.
+func (l auditFile) own(line audit.Line) error {
+	if l.identity == "" || line.Source != audit.Launch || line.Event != "launch" {
+		return nil
+	}
+	var fields struct{ Identity names.Identity }
+	if err := json.Unmarshal(line.Fields, &fields); err != nil || fields.Identity != l.identity {
+		return &audit.BrokenError{Line: line.Seq, Kind: audit.Misplaced, Text: fmt.Sprintf("is of another bottle, %s", printable.Escaped(string(fields.Identity), 100))}
+	}
+	return nil
 }
 
 // auditFile finds a log. What is no identity is a path; a file that is named like one can
@@ -145,7 +165,7 @@ func (l auditFile) scan(visit func(audit.Line) error) (audit.Summary, error) {
 func (a *App) auditFile(name string) (auditFile, error) {
 	log := auditFile{name: name, path: name}
 	if id, err := names.ParseIdentity(name); err == nil {
-		log.path = a.auditLog(id)
+		log.path, log.identity = a.auditLog(id), id
 		if instance, err := a.open(name); err == nil {
 			log.expect.Live = instance.Owned()
 		}

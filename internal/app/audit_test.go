@@ -141,3 +141,19 @@ func TestLogOutlivesItsBottle(t *testing.T) {
 		t.Errorf("VerifyAudit() = %v, want %q", err, want)
 	}
 }
+
+// The true log of another bottle is none of this one's; as a file it is what it is.
+func TestLogOfAnotherBottle(t *testing.T) {
+	a := newApp(t)
+	a.launched(t, "demo-zzzzz")
+	if err := os.Rename(a.auditLog("demo-zzzzz"), a.auditLog("demo-yyyyy")); err != nil {
+		t.Fatal(err)
+	}
+	report, err := a.VerifyAudit("demo-yyyyy", "")
+	if err != nil || report.OK || report.Kind != audit.Misplaced || report.Problem != "line 3 is of another bottle, demo-zzzzz" {
+		t.Errorf("VerifyAudit() = %+v, %v", report, err)
+	}
+	if report, err := a.VerifyAudit(a.auditLog("demo-yyyyy"), ""); err != nil || !report.OK {
+		t.Errorf("as a file: %+v, %v", report, err)
+	}
+}

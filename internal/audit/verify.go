@@ -26,6 +26,7 @@ const (
 	Unsigned  Kind = "unsigned"  // lines at the end that no head signs
 	Signature Kind = "signature" // a head that the host's key did not sign
 	OtherKey  Kind = "key"       // a head of another host
+	Misplaced Kind = "misplaced" // the true log of another bottle
 )
 
 // BrokenError says where a log stops being true. What is before that line and before the
