@@ -1,35 +1,27 @@
 package app
 
 import (
-	"bytes"
 	"cmp"
 	"context"
-	"crypto/rand"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
-	"syscall"
-	"time"
 
 	"bottle.internal/internal/bytesize"
-	"bottle.internal/internal/event"
-	"bottle.internal/internal/excerpt"
 	"bottle.internal/internal/execx"
 	"bottle.internal/internal/guestapi"
 	"bottle.internal/internal/guestexec"
+	"bottle.internal/internal/manifest"
 	"bottle.internal/internal/names"
 	"bottle.internal/internal/plan"
-	"bottle.internal/internal/state"
 	"bottle.internal/internal/workspace"
+	"bottle.internal/internal/workspace/apply"
+	"bottle.internal/internal/workspace/changes"
 	"bottle.internal/internal/workspace/listing"
-	"bottle.internal/internal/workspace/wire"
+	"bottle.internal/internal/workspace/transfer"
 )
 
 // WorkspaceRequest says what is to be copied in.
@@ -100,191 +92,49 @@ func reasons(excluded []workspace.Excluded) []plan.WorkspaceExcluded {
 	return counted
 }
 
-// fill copies a plan's workspace into its new machine. It looks at the directory again: the
-// plan may be some minutes old.
+// fill copies a plan's workspace into its new machine.
 func (a *App) fill(p plan.Plan) func(context.Context, guestexec.Runner) error {
 	return func(ctx context.Context, run guestexec.Runner) error {
 		instance, err := a.state.Open(names.Identity(p.Identity))
 		if err != nil {
 			return err
 		}
-		options := a.listingOptions(p.Workspace)
-		found, err := listing.Scan(ctx, p.Workspace.Dir, options)
-		if err != nil {
-			return err
-		}
-		c := &copyIn{id: rand.Text(), found: found, options: options, workdir: p.Workdir, base: workspace.Base{}, events: a.events}
-		if err := c.run(ctx, run, instance.Dir()); err != nil {
-			return fmt.Errorf("copying %s in: %w", p.Workspace.Dir, err)
-		}
-		return c.record(instance)
+		return transfer.In{
+			Dir: p.Workspace.Dir, Workdir: p.Workdir, Listing: a.listingOptions(p.Workspace), Instance: instance, Events: a.events,
+		}.Run(ctx, run)
 	}
 }
 
-// copyIn is one copy on its way.
-type copyIn struct {
-	id      string
-	found   listing.Listing
-	options listing.Options
-	workdir string
-	base    workspace.Base
-	events  event.Sink
-	sent    int64
-}
-
-// maxSaid bounds what is quoted of a guest.
-const maxSaid = 2000
-
-func (c *copyIn) run(ctx context.Context, run guestexec.Runner, dir string) error {
-	bundle, err := c.bundle(ctx, dir)
-	if err != nil {
-		return err
-	}
-	if bundle != nil {
-		defer func() { _ = bundle.Close() }()
-	}
-	c.say(ctx, event.Start, fmt.Sprintf("%d files", len(c.found.Files)))
-	read, write := io.Pipe()
-	sent := make(chan error, 1)
-	go func() {
-		err := c.send(ctx, write, bundle)
-		_ = write.CloseWithError(err)
-		sent <- err
-	}()
-	said := &excerpt.Tail{Limit: maxSaid}
-	code, err := run(ctx, guestexec.Command{Argv: guestapi.UnpackArgs(), Workdir: "/", Root: true}, guestexec.Stdio{Stdin: read, Stdout: io.Discard, Stderr: said})
-	_ = read.CloseWithError(errors.New("the guest has stopped reading"))
-	sendErr, reason := <-sent, strings.TrimSpace(said.String())
-	switch {
-	case err != nil:
-		return err
-	case code != 0 && reason != "":
-		return errors.New(reason) // its own reason says more than our broken pipe
-	case sendErr != nil:
-		return sendErr
-	case code != 0:
-		return fmt.Errorf("the guest's program ended with %d", code)
-	}
-	c.say(ctx, event.Done, fmt.Sprintf("%d files, %s", len(c.found.Files), bytesize.Of(c.found.Bytes)))
-	return nil
-}
-
-// bundle writes the commits to a nameless file.
-func (c *copyIn) bundle(ctx context.Context, dir string) (*os.File, error) {
-	if c.found.Git == nil {
-		return nil, nil //nolint:nilnil // no commits, no file
-	}
-	file, err := os.CreateTemp(dir, ".tmp-bundle-*")
+// CopyOut fetches what changed in a running bottle. dir is where it would go; empty: where
+// the workspace came from. The caller closes it.
+func (a *App) CopyOut(ctx context.Context, identity, dir string) (*transfer.Staged, error) {
+	instance, err := a.open(identity)
 	if err != nil {
 		return nil, err
 	}
-	if err := errors.Join(os.Remove(file.Name()), c.found.Bundle(ctx, c.options, file)); err != nil {
-		return nil, errors.Join(err, file.Close())
+	record, err := transfer.ReadRecord(instance)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && dir == "":
+		return nil, &Problem{Text: "nothing was copied into " + identity + ": where to?", Hints: []string{"bottle copy-out " + identity + " DIRECTORY"}}
+	case errors.Is(err, fs.ErrNotExist):
+		record.Guest = guestapi.AgentWorkdir
+	case err != nil:
+		return nil, err
 	}
-	return file, nil
-}
-
-func (c *copyIn) say(ctx context.Context, kind event.Kind, text string) {
-	c.events.Send(ctx, event.Event{Kind: kind, Step: "copy-in", Text: text, Done: c.sent, Total: c.found.Bytes})
-}
-
-func (c *copyIn) send(ctx context.Context, w io.Writer, bundle *os.File) error {
-	head := wire.Unpack{ID: c.id, Workdir: c.workdir}
-	if bundle != nil {
-		head.Git = &wire.Git{Branch: c.found.Git.Branch, Origin: c.found.Git.Origin}
-		for _, excluded := range c.found.Excluded {
-			if excluded.Committed {
-				head.Git.Hidden = append(head.Git.Hidden, excluded.Path)
-			}
+	out := transfer.Out{
+		Instance: instance, Record: record, Dir: record.Dir, Rules: changes.Rules{Protected: manifest.ProtectedPaths()}, Events: a.events,
+	}
+	if dir != "" {
+		if out.Dir, err = filepath.EvalSymlinks(a.hostPath(dir)); err != nil {
+			return nil, &Problem{Text: "there is no directory to copy out to", Err: err, Hints: []string{"mkdir " + dir}}
 		}
 	}
-	stream, err := wire.NewWriter(w, head)
-	if err != nil {
-		return err
-	}
-	if bundle != nil {
-		size, err := bundle.Seek(0, io.SeekEnd)
-		if err != nil {
-			return err
-		}
-		if err := stream.Attach(wire.History, size, io.NewSectionReader(bundle, 0, size)); err != nil {
-			return fmt.Errorf("sending the commits: %w", err)
-		}
-	}
-	root, err := os.OpenRoot(c.found.Dir)
-	if err != nil {
-		return err
-	}
-	defer root.Close()
-	for _, file := range c.found.Files {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		if err := c.sendFile(stream, root, file); err != nil {
-			return fmt.Errorf("%s: %w", workspace.Name(file.Path).Show(), err)
-		}
-		c.sent += file.Size
-		c.say(ctx, event.Progress, "")
-	}
-	return stream.Close()
+	return out.Fetch(ctx, func(ctx context.Context, command guestexec.Command, stdio guestexec.Stdio) (int, error) {
+		return a.Exec(ctx, identity, command, stdio)
+	})
 }
 
-// sendFile sends a file as it is now; one that changes meanwhile is an error.
-func (c *copyIn) sendFile(stream *wire.Writer, root *os.Root, file listing.File) error {
-	if file.Kind == workspace.Link {
-		c.base[file.Path] = file.State
-		return stream.Link(file.Path, string(file.Target))
-	}
-	source, err := root.OpenFile(file.Path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // never hangs on a pipe
-	if err != nil {
-		return err
-	}
-	defer source.Close()
-	before, err := source.Stat()
-	if err != nil {
-		return err
-	}
-	if !before.Mode().IsRegular() {
-		return errors.New("it is no file any more")
-	}
-	sum := sha256.New()
-	exec := workspace.IsExec(before.Mode())
-	if err := stream.File(file.Path, exec, before.Size(), io.TeeReader(source, sum)); err != nil {
-		return err
-	}
-	after, err := source.Stat()
-	if err != nil {
-		return err
-	}
-	if !after.ModTime().Equal(before.ModTime()) {
-		return errors.New("it changed while it was read")
-	}
-	c.base[file.Path] = workspace.State{Kind: workspace.File, Exec: exec, Size: before.Size(), Sum: hex.EncodeToString(sum.Sum(nil))}
-	return nil
-}
-
-// record writes the base, and then the record that vouches for it.
-func (c *copyIn) record(instance *state.Instance) error {
-	record := workspace.Record{
-		ID: c.id, Dir: c.found.Dir, Guest: c.workdir, Files: len(c.found.Files), Bytes: c.found.Bytes, Copied: time.Now().UTC(),
-	}
-	if c.found.Git != nil {
-		record.History = c.found.Git.Head
-	}
-	if err := writeBase(instance, c.base); err != nil {
-		return err
-	}
-	text, err := json.MarshalIndent(record, "", "  ")
-	if err != nil {
-		return err
-	}
-	return instance.WriteFile(state.WorkspaceFile, append(text, '\n'))
-}
-
-func writeBase(instance *state.Instance, base workspace.Base) error {
-	var text bytes.Buffer
-	if _, err := base.WriteTo(&text); err != nil {
-		return err
-	}
-	return instance.WriteFile(state.WorkspaceBase, text.Bytes())
+// RecoverCopyOut ends a copy-out into a directory that was cut short.
+func (a *App) RecoverCopyOut(dir string) (apply.Outcome, error) {
+	return apply.Recover(a.hostPath(dir))
 }

@@ -92,6 +92,10 @@ func mayImport() map[string][]string {
 		"internal/workspace/walk":      {"internal/workspace", "internal/workspace/pathcheck"},
 		"internal/workspace/changes":   {"internal/bytesize", "internal/printable", "internal/workspace", "internal/workspace/pathcheck", "internal/workspace/staging"},
 		"internal/workspace/apply":     {"internal/workspace", "internal/workspace/pathcheck"},
+		"internal/workspace/transfer": {
+			"internal/bytesize", "internal/event", "internal/excerpt", "internal/guestapi", "internal/guestexec", "internal/state", "internal/workspace",
+			"internal/workspace/apply", "internal/workspace/changes", "internal/workspace/listing", "internal/workspace/staging", "internal/workspace/wire",
+		},
 
 		// what runs in the bundle: a daemon knows its channel and what it decides with
 		"internal/canary":           {"internal/needle", "internal/secret"},

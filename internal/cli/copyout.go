@@ -13,6 +13,7 @@ import (
 	"bottle.internal/internal/workspace"
 	"bottle.internal/internal/workspace/apply"
 	"bottle.internal/internal/workspace/changes"
+	"bottle.internal/internal/workspace/transfer"
 )
 
 // copyOutOptions say how to go about a copy-out.
@@ -125,7 +126,7 @@ type copyOutReport struct {
 	Skipped  []workspace.Excluded `json:"skipped"`
 }
 
-func (s *session) showChanges(c *app.CopyOut, options copyOutOptions) error {
+func (s *session) showChanges(c *transfer.Staged, options copyOutOptions) error {
 	if options.format == formatJSON {
 		report := copyOutReport{Identity: c.Identity, Dir: c.Dir, Changes: c.Set.Changes, Same: len(c.Set.Same), Skipped: c.Set.Stage.Skipped}
 		if report.Changes == nil {
@@ -144,7 +145,7 @@ func (s *session) showChanges(c *app.CopyOut, options copyOutOptions) error {
 }
 
 // askChanges asks once, and a second time for what runs something on this machine.
-func (s *session) askChanges(ctx context.Context, c *app.CopyOut, choice changes.Choice) (sensitive bool, err error) {
+func (s *session) askChanges(ctx context.Context, c *transfer.Staged, choice changes.Choice) (sensitive bool, err error) {
 	plain, err := c.Set.Select(choice)
 	if err != nil {
 		return false, err

@@ -5,9 +5,9 @@ import (
 	"strings"
 	"testing"
 
-	"bottle.internal/internal/app"
 	"bottle.internal/internal/workspace"
 	"bottle.internal/internal/workspace/changes"
+	"bottle.internal/internal/workspace/transfer"
 )
 
 // What makes a program run something is asked for apart, whatever was said to the rest.
@@ -44,7 +44,7 @@ func TestTwoQuestions(t *testing.T) {
 			if _, err := keyboard.WriteString(test.typed); err != nil {
 				t.Fatal(err)
 			}
-			sensitive, err := s.askChanges(t.Context(), &app.CopyOut{Dir: "/p", Set: &changes.Set{Changes: test.changes}}, changes.Choice{})
+			sensitive, err := s.askChanges(t.Context(), &transfer.Staged{Dir: "/p", Set: &changes.Set{Changes: test.changes}}, changes.Choice{})
 			said := ""
 			if err != nil {
 				said = err.Error()
