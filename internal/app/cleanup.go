@@ -28,9 +28,6 @@ type Leftover struct {
 	files    []string
 }
 
-// gone is the state of a bottle that has no instance any more.
-const gone = "gone"
-
 // FindLeftovers looks for everything of ours that no living process owns; kept bottles are
 // among it only with stopped. Warnings are about what is not ours and stays; a problem is a
 // place that could not be looked at.
@@ -40,7 +37,7 @@ func (a *App) FindLeftovers(ctx context.Context, stopped bool) (leftovers []Left
 		l := found[identity]
 		if l == nil {
 			l = &Leftover{Identity: identity, State: a.stateNow(identity)}
-			if l.State != gone && l.State != orphaned && l.State != string(state.Stopped) {
+			if l.State != string(state.Gone) && l.State != string(state.Orphaned) && l.State != string(state.Stopped) {
 				return &Leftover{} // somebody owns it
 			}
 			found[identity] = l
@@ -92,7 +89,7 @@ func (a *App) deadInstances(stopped bool) (map[string]*Leftover, []error) {
 	for _, instance := range instances {
 		id := string(instance.ID)
 		now := a.stateNow(id)
-		if now == orphaned || stopped && now == string(state.Stopped) {
+		if now == string(state.Orphaned) || stopped && now == string(state.Stopped) {
 			l := &Leftover{Identity: id, State: now, Things: []string{"state " + instance.Dir()}, instance: true}
 			if dir := statusOf(instance).SocketDir; dir != "" {
 				l.Things = append(l.Things, "sockets "+dir)
@@ -107,13 +104,13 @@ func (a *App) deadInstances(stopped bool) (map[string]*Leftover, []error) {
 func (a *App) stateNow(identity string) string {
 	instance, err := a.state.Open(names.Identity(identity))
 	if errors.Is(err, state.ErrNotFound) {
-		return gone
+		return string(state.Gone)
 	}
 	if err != nil {
 		return "not ours"
 	}
-	_, now, _ := look(instance)
-	return now
+	_, now, _ := instance.Look()
+	return string(now)
 }
 
 // machine is one of ours, with the tool that has it.

@@ -34,8 +34,8 @@ func (a *App) Exec(ctx context.Context, identity string, command guestexec.Comma
 }
 
 func notRunning(instance *state.Instance, status state.Status) error {
-	now, hint := stateOf(instance, status), "bottle list"
-	if now == string(state.Stopped) {
+	now, hint := instance.Now(status), "bottle list"
+	if now == state.Stopped {
 		hint = "bottle resume " + string(instance.ID)
 	}
 	return &Problem{Text: fmt.Sprintf("%s is not running (%s)", instance.ID, now), Hints: []string{hint}}

@@ -66,8 +66,9 @@ func (a *App) Inspect(ctx context.Context, identity string) (Inspection, error) 
 			i.Problems = append(i.Problems, err.Error())
 		}
 	}
-	_, i.State, err = look(instance)
+	_, now, err := instance.Look()
 	problem(err)
+	i.State = string(now)
 	i.Status = statusOf(instance)
 	if p, err := storedPlan(instance); err == nil {
 		i.Plan = &p

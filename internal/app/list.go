@@ -30,19 +30,19 @@ func (a *App) List(context.Context) ([]Row, []error) {
 	rows := []Row{}
 	instances, problems := a.state.List()
 	for _, instance := range instances {
-		status, now, err := look(instance)
-		if now == gone {
+		status, now, err := instance.Look()
+		if now == state.Gone {
 			continue
 		}
 		if err != nil {
 			problems = append(problems, err)
 		}
 		row := Row{
-			Identity: string(instance.ID), Agent: status.Agent, State: now,
+			Identity: string(instance.ID), Agent: status.Agent, State: string(now),
 			Created: status.Created, Age: "?", VMTool: status.VMTool, Firewall: status.Firewall, PID: status.PID,
 			LastDenial: a.lastDenial(instance.ID),
 		}
-		if row.State == string(state.Stopped) {
+		if now == state.Stopped {
 			row.Exit, row.Ended = status.ExitCode, status.Ended
 		}
 		if !status.Created.IsZero() {
@@ -53,35 +53,4 @@ func (a *App) List(context.Context) ([]Row, []error) {
 		rows = append(rows, row)
 	}
 	return rows, problems
-}
-
-// look reads a bottle's status and says what state it is in.
-func look(instance *state.Instance) (status state.Status, now string, err error) {
-	status, err = instance.Status()
-	if now = stateOf(instance, status); now != orphaned {
-		return status, now, err
-	}
-	// Or its owner has just ended: what it wrote last counts.
-	if status, err = instance.Status(); instance.Gone() {
-		return status, gone, nil
-	}
-	return status, stateOf(instance, status), err
-}
-
-// orphaned is the state of a bottle whose process is gone.
-const orphaned = "orphaned"
-
-// stateOf asks the lock first: it is what a killed process cannot hold. One who holds it
-// without having written a phase of its own takes a bottle up or away.
-func stateOf(instance *state.Instance, status state.Status) string {
-	owned := instance.Owned()
-	switch {
-	case !owned && status.Phase == state.Stopped:
-		return string(state.Stopped)
-	case !owned:
-		return orphaned
-	case status.Phase == state.Stopped:
-		return string(state.Starting)
-	}
-	return string(status.Phase)
 }

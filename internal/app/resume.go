@@ -126,7 +126,7 @@ func statusOf(instance *state.Instance) state.Status {
 
 func inUse(instance *state.Instance, status state.Status) error {
 	return &Problem{
-		Text:  fmt.Sprintf("%s is in use (%s)", instance.ID, stateOf(instance, status)),
+		Text:  fmt.Sprintf("%s is in use (%s)", instance.ID, instance.Now(status)),
 		Hints: []string{"bottle list"},
 	}
 }
