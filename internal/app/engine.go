@@ -11,7 +11,6 @@ import (
 	"github.com/moby/moby/client"
 
 	"bottle.internal/internal/launch"
-	"bottle.internal/internal/names"
 	"bottle.internal/internal/sidecar"
 	"bottle.internal/pkg/bundle"
 )
@@ -106,13 +105,3 @@ func (a *App) sidecars(ctx context.Context) (launch.Sidecars, *client.Client, er
 
 // owner tells our containers and machines from those of another user or state directory.
 func (a *App) owner() string { return a.state.Owner() }
-
-// removeBundle removes what a dead process left in the engine.
-func (a *App) removeBundle(ctx context.Context, id names.Identity) error {
-	engine, err := a.engine(ctx)
-	if err != nil {
-		return err
-	}
-	defer engine.Close()
-	return engineProblem(bundle.Remove(ctx, engine, a.owner(), string(id)))
-}

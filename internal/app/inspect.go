@@ -69,7 +69,7 @@ func (a *App) Inspect(ctx context.Context, identity string) (Inspection, error) 
 	_, now, err := instance.Look()
 	problem(err)
 	i.State = string(now)
-	i.Status = statusOf(instance)
+	i.Status = launch.StatusOf(instance)
 	if p, err := storedPlan(instance); err == nil {
 		i.Plan = &p
 	} else {
@@ -77,11 +77,11 @@ func (a *App) Inspect(ctx context.Context, identity string) (Inspection, error) 
 	}
 	i.Machine, err = a.machineFact(ctx, i.Status)
 	problem(err)
-	resources, err := a.ourResources(ctx)
+	things, err := a.resources().List(ctx)
 	problem(err)
-	for _, r := range resources {
+	for _, r := range things {
 		if r.Identity == identity {
-			i.Engine = append(i.Engine, EngineFact{Kind: kindText(r.Kind), Name: r.Name, ID: r.ID, Running: r.Running})
+			i.Engine = append(i.Engine, EngineFact{Kind: r.Kind.Thing(), Name: r.Name, ID: r.ID, Running: r.Running})
 		}
 	}
 	problem(i.walk(instance.Dir()))

@@ -38,7 +38,7 @@ func (a *App) PlanResume(ctx context.Context, request ResumeRequest) (Resumption
 	if err != nil {
 		return Resumption{}, err
 	}
-	status := statusOf(instance)
+	status := launch.StatusOf(instance)
 	if instance.Owned() {
 		return Resumption{}, inUse(instance, status)
 	}
@@ -111,19 +111,6 @@ func fresh(identity, what string) *Problem {
 	return &Problem{Text: identity + " cannot go on as it is: " + what, Hints: []string{"bottle resume --fresh " + identity}}
 }
 
-// statusOf is the status, or what follows from the identity where that cannot be read:
-// half a file must not stand in the way.
-func statusOf(instance *state.Instance) state.Status {
-	status, err := instance.Status()
-	if err != nil {
-		status = state.Status{Identity: instance.ID, Agent: instance.ID.Agent()}
-	}
-	if status.Machine == "" {
-		status.Machine = launch.MachineName(instance.ID)
-	}
-	return status
-}
-
 func inUse(instance *state.Instance, status state.Status) error {
 	return &Problem{
 		Text:  fmt.Sprintf("%s is in use (%s)", instance.ID, instance.Now(status)),
@@ -151,7 +138,7 @@ func (a *App) tryResume(ctx context.Context, r Resumption) (*launch.Bottle, erro
 	}
 	switch err := instance.Lock(); {
 	case errors.Is(err, state.ErrLocked):
-		return nil, inUse(instance, statusOf(instance))
+		return nil, inUse(instance, launch.StatusOf(instance))
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, notFound(r.Plan.Identity)
 	case err != nil:
@@ -166,7 +153,7 @@ func (a *App) tryResume(ctx context.Context, r Resumption) (*launch.Bottle, erro
 
 // resume has the lock, which the bottle takes over.
 func (a *App) resume(ctx context.Context, r Resumption, instance *state.Instance) (*launch.Bottle, error) {
-	status := statusOf(instance)
+	status := launch.StatusOf(instance)
 	client, err := a.vmTool(ctx)
 	if err != nil {
 		return nil, err
@@ -182,7 +169,7 @@ func (a *App) resume(ctx context.Context, r Resumption, instance *state.Instance
 	if err != nil {
 		return nil, err
 	}
-	if err := a.removeBundle(ctx, instance.ID); err != nil {
+	if err := a.resources().Remove(ctx, instance.ID); err != nil {
 		return nil, err
 	}
 	if err := instance.SetWish(state.NoWish); err != nil {

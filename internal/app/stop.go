@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"bottle.internal/internal/execx"
-	"bottle.internal/internal/launch"
 	"bottle.internal/internal/state"
 )
 
@@ -50,53 +49,9 @@ func (a *App) Stop(ctx context.Context, identity string, keep bool) error {
 	}
 	defer instance.Unlock()
 	if keep {
-		return a.keepDead(ctx, instance)
+		return a.leftovers().KeepDead(ctx, instance)
 	}
-	return a.removeDead(ctx, instance)
-}
-
-// removeDead removes a bottle that nobody owns; the caller holds the lock.
-func (a *App) removeDead(ctx context.Context, instance *state.Instance) error {
-	status := a.forgetOwner(instance)
-	if err := a.removeResources(ctx, status); err != nil {
-		return &launch.LeftoverError{Identity: string(instance.ID), Err: err}
-	}
-	defer a.did("removing the instance")
-	return instance.Remove()
-}
-
-// keepDead stops what a dead owner left running, and leaves the rest for a resume.
-func (a *App) keepDead(ctx context.Context, instance *state.Instance) error {
-	if status, err := instance.Status(); err == nil && status.Phase == state.Stopped {
-		return nil
-	}
-	status := a.forgetOwner(instance)
-	ctx, cancel := context.WithTimeout(ctx, stopPatience)
-	defer cancel()
-	client, err := a.clientOf(ctx, status)
-	if err == nil {
-		err = client.Stop(ctx, status.Machine)
-	}
-	if err := errors.Join(err, a.removeBundle(ctx, instance.ID)); err != nil {
-		return &launch.LeftoverError{Identity: string(instance.ID), Err: err, Kept: true}
-	}
-	status.Phase, status.Ended = state.Stopped, time.Now().UTC()
-	return instance.WriteStatus(status)
-}
-
-// forgetOwner is called with the lock: the dead owner's pid means nothing now, or somebody
-// else.
-func (a *App) forgetOwner(instance *state.Instance) state.Status {
-	status := statusOf(instance)
-	status.PID, status.PIDStart, status.Phase = 0, "", state.Stopping
-	_ = instance.WriteStatus(status) // a full disk must not keep it from being removed
-	return status
-}
-
-func (a *App) did(effect string) {
-	if a.config.Observe != nil {
-		a.config.Observe(effect)
-	}
+	return a.leftovers().RemoveDead(ctx, instance)
 }
 
 // askOwner sends the owner SIGTERM and waits for it. The lock is proof that the pid is
@@ -143,24 +98,4 @@ func notStopped(ctx context.Context, instance *state.Instance, pid int) error {
 		Text:  fmt.Sprintf("process %d did not stop %s within %s", pid, instance.ID, stopPatience),
 		Hints: []string{fmt.Sprintf("kill -9 %d && bottle stop %s", pid, instance.ID)},
 	}
-}
-
-// removeResources removes the machine and the containers of a bottle, whatever exists
-// of them.
-func (a *App) removeResources(ctx context.Context, status state.Status) error {
-	ctx, cancel := context.WithTimeout(ctx, stopPatience)
-	defer cancel()
-	return errors.Join(a.removeMachine(ctx, status), a.removeBundle(ctx, status.Identity))
-}
-
-func (a *App) removeMachine(ctx context.Context, status state.Status) error {
-	client, err := a.clientOf(ctx, status)
-	if err != nil {
-		return err
-	}
-	machine, err := client.Status(ctx, status.Machine)
-	if owner := machine.Labels[launch.LabelOwner]; err == nil && owner != "" && owner != a.owner() {
-		return nil // of another state directory, under the same name
-	}
-	return client.Delete(ctx, status.Machine)
 }

@@ -62,6 +62,9 @@ func mayImport() map[string][]string {
 			"internal/printable", "pkg/provision", "pkg/smolvm",
 		},
 
+		// what killed processes left
+		"internal/leftovers": {"internal/launch", "internal/names", "internal/state", "pkg/bundle", "pkg/smolvm"},
+
 		// what a bottle's rules are made of, on the host
 		"internal/overseer": {
 			"internal/ask", "internal/ca", "internal/canary", "internal/control", "internal/daemons", "internal/egress", "internal/firewall",

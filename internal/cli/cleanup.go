@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"bottle.internal/internal/app"
+	"bottle.internal/internal/leftovers"
 	"bottle.internal/internal/printable"
 )
 
@@ -49,7 +49,7 @@ that were kept for "bottle resume" stay, unless --stopped is given.
 	}
 }
 
-func (s *session) printLeftovers(found []app.Leftover, format format) error {
+func (s *session) printLeftovers(found []leftovers.Leftover, format format) error {
 	if format == formatJSON {
 		return writeJSON(s.Stdout, found)
 	}
@@ -63,7 +63,7 @@ func (s *session) printLeftovers(found []app.Leftover, format format) error {
 }
 
 // cleanup goes on past what fails: the next one may not.
-func (s *session) cleanup(ctx context.Context, found []app.Leftover) error {
+func (s *session) cleanup(ctx context.Context, found []leftovers.Leftover) error {
 	var problems []error
 	for _, leftover := range found {
 		done, err := s.app.Cleanup(ctx, leftover)

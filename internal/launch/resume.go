@@ -42,6 +42,19 @@ func (b *Bottle) Keep(ctx context.Context, code *int) error {
 	return b.settle(ctx)
 }
 
+// StatusOf is a bottle's status, or what follows from its identity where that cannot be read:
+// half a file must not stand in the way.
+func StatusOf(instance *state.Instance) state.Status {
+	status, err := instance.Status()
+	if err != nil {
+		status = state.Status{Identity: instance.ID, Agent: instance.ID.Agent()}
+	}
+	if status.Machine == "" {
+		status.Machine = MachineName(instance.ID)
+	}
+	return status
+}
+
 // Wish is what somebody who stops this bottle wants to become of it.
 func (b *Bottle) Wish() state.Wish { return b.instance.Wish() }
 

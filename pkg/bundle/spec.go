@@ -47,6 +47,14 @@ func (k Kind) Name(identity string) string {
 	return "bottle-" + identity
 }
 
+// Thing is what the engine calls it.
+func (k Kind) Thing() string {
+	if k == KindBundle || k == KindEcho {
+		return "container"
+	}
+	return string(k)
+}
+
 // Spec describes one bundle.
 type Spec struct {
 	Identity  string   // such as demo-x7k2p: names and labels come from it
