@@ -74,7 +74,7 @@ func mayImport() map[string][]string {
 		// what the daemons decide by, and what they would say
 		"internal/rules": {"internal/egress", "internal/firewall", "internal/forge", "internal/gitgate", "internal/plan"},
 		"internal/why": {
-			"internal/ask", "internal/egress", "internal/firewall", "internal/firewall/leak", "internal/forge", "internal/gitgate", "internal/nearest",
+			"internal/ask", "internal/egress", "internal/firewall", "internal/firewall/requestscan", "internal/forge", "internal/gitgate", "internal/nearest",
 			"internal/plan", "internal/printable", "internal/proposal", "internal/rules", "internal/urlpart/hostname",
 		},
 		"internal/proposal":     {"internal/ask", "internal/forge", "internal/names", "internal/plan", "internal/printable", "internal/state"},

@@ -4,7 +4,7 @@ import (
 	"net/http"
 	"strings"
 
-	"bottle.internal/internal/firewall/leak"
+	"bottle.internal/internal/firewall/requestscan"
 	"bottle.internal/internal/secret"
 )
 
@@ -19,7 +19,7 @@ func (s *Server) canaryIn(r *http.Request, e *exchange) (Decision, bool) {
 		return Decision{}, false
 	}
 	target := e.target[:min(len(e.target), maxSearched)]
-	if fingerprint, found := canaries.Find(append(leak.Views(target), e.method)...); found {
+	if fingerprint, found := canaries.Find(append(requestscan.Views(target), e.method)...); found {
 		return s.withCanary(e.decision, fingerprint, "target"), true
 	}
 	for name, values := range r.Header {

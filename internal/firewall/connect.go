@@ -12,7 +12,7 @@ import (
 
 	"bottle.internal/internal/boundedlisten"
 	"bottle.internal/internal/firewall/clienthello"
-	"bottle.internal/internal/firewall/leak"
+	"bottle.internal/internal/firewall/requestscan"
 	"bottle.internal/internal/netguard"
 	"bottle.internal/internal/printable"
 	"bottle.internal/internal/urlpart/hostname"
@@ -113,7 +113,7 @@ func (s *Server) checkHello(allowed Decision, hello clienthello.Hello) (Decision
 	if fingerprint, found := s.canaries.Load().Find(hello.ServerName); found {
 		return s.withCanary(allowed, fingerprint, "client hello"), true
 	}
-	switch rule, err := s.scanner.Find(leak.Views(hello.ServerName)...); {
+	switch rule, err := s.scanner.Find(requestscan.Views(hello.ServerName)...); {
 	case err != nil:
 		d = d.refuse(d.Rule, "%s: the client hello names another host", allowed.Route)
 	case rule != "":

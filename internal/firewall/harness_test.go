@@ -15,7 +15,7 @@ import (
 
 	"bottle.internal/internal/ca"
 	"bottle.internal/internal/firewall"
-	"bottle.internal/internal/firewall/leak"
+	"bottle.internal/internal/firewall/requestscan"
 	"bottle.internal/tests/fakenet"
 	"bottle.internal/tests/logtest"
 )
@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 }
 
 // secrets is compiled once for all tests.
-var secrets leak.Scanner
+var secrets requestscan.Scanner
 
 // world is a firewall between a client and an internet of loopback listeners.
 type world struct {

@@ -4,7 +4,7 @@ import (
 	"net/http"
 	"slices"
 
-	"bottle.internal/internal/firewall/leak"
+	"bottle.internal/internal/firewall/requestscan"
 	"bottle.internal/internal/secret"
 )
 
@@ -18,11 +18,11 @@ type Request struct {
 
 // Judge is [Decide] and every other rule that needs neither the network nor what went
 // before, such as budgets. The server and whoever explains it cannot differ.
-func Judge(policy Policy, scanner *leak.Scanner, r Request) Decision {
+func Judge(policy Policy, scanner *requestscan.Scanner, r Request) Decision {
 	return Decide(policy, r.Method, r.Target).judge(scanner, r)
 }
 
-func (d Decision) judge(scanner *leak.Scanner, r Request) Decision {
+func (d Decision) judge(scanner *requestscan.Scanner, r Request) Decision {
 	found, isSecret := d.secretIn(scanner, r)
 	switch {
 	case isSecret:
@@ -40,9 +40,9 @@ func (d Decision) judge(scanner *leak.Scanner, r Request) Decision {
 const maxSearched = 2 * maxURL
 
 // secretIn searches all that can be read of a request, refused ones too: they are logged.
-func (d Decision) secretIn(scanner *leak.Scanner, r Request) (Decision, bool) {
+func (d Decision) secretIn(scanner *requestscan.Scanner, r Request) (Decision, bool) {
 	target := r.Target[:min(len(r.Target), maxSearched)]
-	rule, err := scanner.Find(leak.Views(target)...)
+	rule, err := scanner.Find(requestscan.Views(target)...)
 	where := "the target"
 	if err == nil && rule == "" {
 		where = "a header"

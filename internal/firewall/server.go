@@ -16,7 +16,7 @@ import (
 
 	"bottle.internal/internal/boundedlisten"
 	"bottle.internal/internal/canary"
-	"bottle.internal/internal/firewall/leak"
+	"bottle.internal/internal/firewall/requestscan"
 	"bottle.internal/internal/journal"
 	"bottle.internal/internal/netguard"
 )
@@ -67,8 +67,8 @@ type Config struct {
 	Via     *Via       // nil: this engine does all by itself
 	Log     io.Writer
 	Limits  Limits
-	Secrets *leak.Scanner    // nil: one of its own
-	Now     func() time.Time // nil: time.Now
+	Secrets *requestscan.Scanner // nil: one of its own
+	Now     func() time.Time     // nil: time.Now
 }
 
 // Server is the builtin firewall engine. Make it with [NewServer].
@@ -80,7 +80,7 @@ type Server struct {
 	via       *Via
 	journal   *journal.Journal[line]
 	meter     *meter
-	scanner   *leak.Scanner
+	scanner   *requestscan.Scanner
 	limits    Limits
 	now       func() time.Time
 	transport *http.Transport
@@ -108,7 +108,7 @@ func NewServer(config Config) (*Server, error) {
 		config.Log = io.Discard
 	}
 	if s.scanner == nil {
-		s.scanner = &leak.Scanner{}
+		s.scanner = &requestscan.Scanner{}
 	}
 	s.journal, s.meter = journal.New[line](config.Log, s.now), newMeter(s.limits, s.now)
 	s.transport = s.newTransport()

@@ -8,7 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"bottle.internal/internal/gitgate/leaks/leakstest"
+	"bottle.internal/internal/gitgate/pushscan/pushscantest"
 )
 
 // Every push to a remote with approve waits; the question names exactly what is pushed.
@@ -50,7 +50,7 @@ func TestSecretsAreNotAskedAbout(t *testing.T) {
 	w := newWorld(t, func(_ *world, c *Config) { c.Remotes[0].Approve = true })
 	w.seed()
 	dir := w.clone("one")
-	w.commit(dir, "a", leakstest.Token())
+	w.commit(dir, "a", pushscantest.Token())
 	w.refused(dir, "rule github-pat", "origin", "HEAD")
 	if len(w.channel.asked) > 0 {
 		t.Error("a human was asked")

@@ -13,7 +13,7 @@ import (
 
 	"bottle.internal/internal/canary"
 	"bottle.internal/internal/control"
-	"bottle.internal/internal/gitgate/leaks"
+	"bottle.internal/internal/gitgate/pushscan"
 	"bottle.internal/internal/journal"
 	"bottle.internal/internal/printable"
 )
@@ -55,7 +55,7 @@ type Gate struct {
 	journal *journal.Journal[line]
 	config  atomic.Pointer[configured]
 	serial  atomic.Uint64
-	rules   *leaks.Rules
+	rules   *pushscan.Rules
 
 	slots    chan struct{} // upload-packs under way
 	scanning chan struct{} // one scan at a time bounds the memory
@@ -110,7 +110,7 @@ func RunWith(ctx context.Context, options Options) error {
 func New(options Options) (*Gate, error) {
 	options = options.withDefaults()
 	g := &Gate{
-		options: options, rules: leaks.NewRules(),
+		options: options, rules: pushscan.NewRules(),
 		slots: make(chan struct{}, 8), scanning: make(chan struct{}, 1),
 	}
 	g.journal = journal.New[line](options.Log, options.Now)

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"bottle.internal/internal/gitgate/leaks/leakstest"
+	"bottle.internal/internal/gitgate/pushscan/pushscantest"
 )
 
 // raw sends bytes as they are and returns the answer with its body.
@@ -121,7 +121,7 @@ func TestPushesByHand(t *testing.T) {
 		{pkts(zeroOID + " " + main + " refs/heads/bottle/$(id)" + caps), 200, "its name has characters that are not allowed"},
 		{pkts(zeroOID + " " + main + " HEAD" + caps), 200, "its name has characters that are not allowed"},
 		{pkts(zeroOID + " " + main + " refs/heads/bottle/x.lock" + caps), 200, "its name has characters that are not allowed"},
-		{pkts(zeroOID + " " + main + " refs/heads/bottle/" + leakstest.Token() + caps), 200, "a secret was found in the name of the branch"},
+		{pkts(zeroOID + " " + main + " refs/heads/bottle/" + pushscantest.Token() + caps), 200, "a secret was found in the name of the branch"},
 		{pkts(zeroOID+" "+main+" "+two+caps) + "no pack", 200, "the pack is not well-formed"},
 		{pkts(zeroOID + " " + main + " " + two + caps), 200, "the pack is not well-formed"},
 		{pkts(strings.Repeat("1", 40) + " " + main + " " + one + caps + " atomic"), 200, "ng " + one},

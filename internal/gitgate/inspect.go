@@ -13,7 +13,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"bottle.internal/internal/gitgate/leaks"
+	"bottle.internal/internal/gitgate/pushscan"
 	"bottle.internal/internal/printable"
 )
 
@@ -23,8 +23,8 @@ const scanWorkers = 2
 // inspection is the scan of one push.
 type inspection struct {
 	quarantine *quarantine
-	scan       *leaks.Scan
-	rules      *leaks.Rules
+	scan       *pushscan.Scan
+	rules      *pushscan.Rules
 
 	mu      sync.Mutex
 	special map[string]string // blobs with a name that makes further rules apply
@@ -96,7 +96,7 @@ func readObject(r *bufio.Reader, o object, buffer []byte) ([]byte, error) {
 }
 
 func (in *inspection) object(ctx context.Context, o object, data []byte) error {
-	var found *leaks.Finding
+	var found *pushscan.Finding
 	var err error
 	switch o.kind {
 	case "blob":
@@ -108,9 +108,9 @@ func (in *inspection) object(ctx context.Context, o object, data []byte) error {
 	}
 	why := refusal{commit: o.commit, path: o.path}
 	switch {
-	case errors.Is(err, leaks.ErrOpaque):
+	case errors.Is(err, pushscan.ErrOpaque):
 		why.rule, why.reason = ruleOpaque, printable.ASCII(err.Error(), 200)
-	case errors.Is(err, leaks.ErrTooLarge):
+	case errors.Is(err, pushscan.ErrTooLarge):
 		why.rule, why.reason = ruleLimit, err.Error()
 	case err != nil:
 		return err
@@ -123,7 +123,7 @@ func (in *inspection) object(ctx context.Context, o object, data []byte) error {
 	return &why
 }
 
-func (in *inspection) blob(ctx context.Context, o object, data []byte) (*leaks.Finding, error) {
+func (in *inspection) blob(ctx context.Context, o object, data []byte) (*pushscan.Finding, error) {
 	in.mu.Lock()
 	special, ok := in.special[o.oid]
 	in.mu.Unlock()
@@ -136,14 +136,14 @@ func (in *inspection) blob(ctx context.Context, o object, data []byte) (*leaks.F
 
 // tree scans the names in it, and the pointers of submodules as hex digits: unlike those of
 // other entries, they can be made to say anything.
-func (in *inspection) tree(ctx context.Context, o object, data []byte) (*leaks.Finding, error) {
+func (in *inspection) tree(ctx context.Context, o object, data []byte) (*pushscan.Finding, error) {
 	var text strings.Builder
 	names := []string{}
 	for rest := data; len(rest) > 0; {
 		head, after, ok := bytes.Cut(rest, []byte{0})
 		mode, name, isEntry := strings.Cut(string(head), " ")
 		if !ok || !isEntry || len(after) < 20 {
-			return nil, fmt.Errorf("%w: a damaged tree", leaks.ErrOpaque)
+			return nil, fmt.Errorf("%w: a damaged tree", pushscan.ErrOpaque)
 		}
 		oid := hex.EncodeToString(after[:20])
 		rest = after[20:]
@@ -165,13 +165,13 @@ func (in *inspection) tree(ctx context.Context, o object, data []byte) (*leaks.F
 	return found, err
 }
 
-func (in *inspection) name(o object, name, oid string) (*leaks.Finding, error) {
+func (in *inspection) name(o object, name, oid string) (*pushscan.Finding, error) {
 	rule, err := in.rules.Name(name)
 	if err != nil {
 		return nil, err
 	}
 	if rule != "" {
-		return &leaks.Finding{Rule: rule, Path: joinPath(o.path, name)}, nil
+		return &pushscan.Finding{Rule: rule, Path: joinPath(o.path, name)}, nil
 	}
 	special, err := in.rules.IsSpecial(name)
 	if err == nil && special {

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"bottle.internal/internal/gitgate/leaks/leakstest"
+	"bottle.internal/internal/gitgate/pushscan/pushscantest"
 )
 
 func noise(n int) string {
@@ -45,7 +45,7 @@ func TestLimits(t *testing.T) {
 			w.commit(dir, "z", "z")
 		}, "more than 40 new objects"},
 		{"archive", func(dir string) {
-			w.commit(dir, "a.zip", leakstest.Zip(t, "b", strings.Repeat("a", 4<<20)))
+			w.commit(dir, "a.zip", pushscantest.Zip(t, "b", strings.Repeat("a", 4<<20)))
 		}, "its archives hold too much"},
 	} {
 		dir := w.clone(test.name)

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"bottle.internal/internal/gitgate/leaks"
+	"bottle.internal/internal/gitgate/pushscan"
 )
 
 // FuzzObjects: whatever git says that a push holds, the list is within its limits or refused.
@@ -61,7 +61,7 @@ func FuzzTree(f *testing.F) {
 	f.Add([]byte(entry("100644", ".git")))
 	f.Add([]byte("100644 half\x00" + strings.Repeat("\x01", 19)))
 	f.Add([]byte(entry("100644", "AKIAIOSFODNN7EXAMPLE")))
-	rules := leaks.NewRules()
+	rules := pushscan.NewRules()
 	f.Fuzz(func(t *testing.T, data []byte) {
 		scan, err := rules.NewScan(nil, 1<<20)
 		if err != nil {
@@ -69,7 +69,7 @@ func FuzzTree(f *testing.F) {
 		}
 		in := &inspection{scan: scan, rules: rules, special: map[string]string{}}
 		found, err := in.tree(t.Context(), object{oid: strings.Repeat("a", 40), kind: "tree", path: "dir"}, data)
-		if err != nil && !errors.Is(err, leaks.ErrOpaque) && !errors.Is(err, leaks.ErrTooLarge) {
+		if err != nil && !errors.Is(err, pushscan.ErrOpaque) && !errors.Is(err, pushscan.ErrTooLarge) {
 			t.Fatalf("an unclassified error: %v", err)
 		}
 		if found != nil && found.Rule == "" {

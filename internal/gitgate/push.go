@@ -11,7 +11,7 @@ import (
 	"sync"
 	"time"
 
-	"bottle.internal/internal/gitgate/leaks"
+	"bottle.internal/internal/gitgate/pushscan"
 	"bottle.internal/internal/printable"
 )
 
@@ -164,7 +164,7 @@ func (p *push) checkRequest(ctx context.Context) *refusal {
 	commands := p.request.Commands
 	for _, cmd := range commands { // before all else: every other refusal tells the name
 		if fingerprint, found := p.gate.config.Load().canaries.Find(cmd.Ref); found {
-			why := inName(leaks.CanaryRule, cmd.Ref)
+			why := inName(pushscan.CanaryRule, cmd.Ref)
 			why.canary = fingerprint
 			return why
 		}

@@ -8,7 +8,7 @@ import (
 	"bottle.internal/internal/printable"
 )
 
-// Rules that a push can break, beside those of package leaks.
+// Rules that a push can break, beside those of package pushscan.
 const (
 	ruleBranch     = "branch"
 	ruleForce      = "force"

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"bottle.internal/internal/gitgate/leaks/leakstest"
+	"bottle.internal/internal/gitgate/pushscan/pushscantest"
 )
 
 // What a push may ask for, before any object is looked at.
@@ -73,7 +73,7 @@ func TestOldSecretsDoNotBlock(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, nil)
 	w.seed()
-	w.commit(w.dir+"/seed", "old.txt", leakstest.Token())
+	w.commit(w.dir+"/seed", "old.txt", pushscantest.Token())
 	w.must(w.dir+"/seed", "push", "-q", w.upstream, "HEAD:refs/heads/main")
 	dir := w.clone("one")
 	w.commit(dir, "a", "1")

@@ -12,7 +12,7 @@ import (
 	"strings"
 	"testing"
 
-	"bottle.internal/internal/gitgate/leaks/leakstest"
+	"bottle.internal/internal/gitgate/pushscan/pushscantest"
 )
 
 func tarGzipped(t *testing.T, name, text string) string {
@@ -39,7 +39,7 @@ func TestSecretsStayHere(t *testing.T) {
 	const canary = "canary-Zx81-9d2f7a"
 	w := newWorld(t, func(_ *world, c *Config) { c.Canaries = []string{canary} })
 	w.seed()
-	secret := leakstest.Token()
+	secret := pushscantest.Token()
 	for i, test := range []struct {
 		name string
 		make func(t *testing.T, dir string)
@@ -101,12 +101,12 @@ func TestSecretsStayHere(t *testing.T) {
 			w.commit(dir, "a.txt", "x: "+base64.StdEncoding.EncodeToString([]byte(inner))+"\n")
 		}, "a.txt:1, rule github-pat"},
 		{"hex", func(t *testing.T, dir string) { w.commit(dir, "a.txt", hex.EncodeToString([]byte("token = "+secret))) }, "a.txt:1, rule github-pat"},
-		{"zip", func(t *testing.T, dir string) { w.commit(dir, "a.docx", leakstest.Zip(t, "in/b.txt", "x\n"+secret)) }, "a.docx!in/b.txt:2, rule github-pat"},
+		{"zip", func(t *testing.T, dir string) { w.commit(dir, "a.docx", pushscantest.Zip(t, "in/b.txt", "x\n"+secret)) }, "a.docx!in/b.txt:2, rule github-pat"},
 		{"zip behind a picture", func(t *testing.T, dir string) {
-			w.commit(dir, "a.gif", "GIF89a"+strings.Repeat("\x01", 100)+leakstest.Zip(t, "b", secret))
+			w.commit(dir, "a.gif", "GIF89a"+strings.Repeat("\x01", 100)+pushscantest.Zip(t, "b", secret))
 		}, "a.gif!b:1, rule github-pat"},
 		{"tar.gz in a zip", func(t *testing.T, dir string) {
-			w.commit(dir, "a.bin", leakstest.Zip(t, "b", tarGzipped(t, "c", secret)))
+			w.commit(dir, "a.bin", pushscantest.Zip(t, "b", tarGzipped(t, "c", secret)))
 		}, "a.bin!b!:1, rule github-pat"},
 		{"damaged archive", func(t *testing.T, dir string) { w.commit(dir, "a.gz", "\x1f\x8b\x08 not gzip at all") }, "it cannot be looked into"},
 		{"archive of a kind nobody opens", func(t *testing.T, dir string) { w.commit(dir, "a.7z", "7z\xbc\xaf\x27\x1c....") }, "it cannot be looked into"},
@@ -169,7 +169,7 @@ func TestWhatIsCleanPasses(t *testing.T) {
 	w.seed()
 	dir := w.clone("clean")
 	write(t, dir+"/a.png", "\x89PNG\x00\x00\xff\x01\x02")
-	write(t, dir+"/a.zip", leakstest.Zip(t, "b", "hello"))
+	write(t, dir+"/a.zip", pushscantest.Zip(t, "b", "hello"))
 	write(t, dir+"/a.tgz", tarGzipped(t, "b", "hello"))
 	write(t, dir+"/big.psd", "version https://git-lfs.github.com/spec/v1\noid sha256:"+strings.Repeat("ab", 32)+"\nsize 12\n")
 	write(t, dir+"/empty", "")

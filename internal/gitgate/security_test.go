@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"bottle.internal/internal/gitgate/leaks/leakstest"
+	"bottle.internal/internal/gitgate/pushscan/pushscantest"
 )
 
 // halfPush announces more than it sends and hangs up with ctx.
@@ -131,7 +131,7 @@ func TestReplaceRefsAreIgnored(t *testing.T) {
 	w := newWorld(t, nil)
 	w.seed()
 	dir := w.clone("one")
-	secret := leakstest.Token()
+	secret := pushscantest.Token()
 	w.commit(dir, "a", secret)
 	bad := w.must(dir, "rev-parse", "HEAD:a")
 	// The mirror is made to hold a replacement, as a hostile upstream's could.

@@ -9,7 +9,7 @@ import (
 
 	"bottle.internal/internal/egress"
 	"bottle.internal/internal/firewall"
-	"bottle.internal/internal/firewall/leak"
+	"bottle.internal/internal/firewall/requestscan"
 	"bottle.internal/internal/plan"
 	"bottle.internal/internal/printable"
 	"bottle.internal/internal/rules"
@@ -92,7 +92,7 @@ func IsURL(text string) bool {
 func Ask(f Facts, r Request) (Answer, error) {
 	t, _ := parse(r.URL)
 	if f.Secrets == nil {
-		f.Secrets = &leak.Scanner{} // one for all that follows: it compiles many rules
+		f.Secrets = &requestscan.Scanner{} // one for all that follows: it compiles many rules
 	}
 	answer := newAnswer(f, t.question(r.Method))
 	now, err := f.judge(f.Plan, r, t)

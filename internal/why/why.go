@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"bottle.internal/internal/ask"
-	"bottle.internal/internal/firewall/leak"
+	"bottle.internal/internal/firewall/requestscan"
 	"bottle.internal/internal/plan"
 )
 
@@ -25,7 +25,7 @@ type Facts struct {
 	Started   bool            // otherwise the plan's identity stands in for one that a start draws
 	Missing   map[string]bool // credentials that are not there, as [plan.Auth] prints them
 	Now       time.Time
-	Secrets   *leak.Scanner // nil: one of its own
+	Secrets   *requestscan.Scanner // nil: one of its own
 }
 
 // Approval is a route that the operator admitted while the bottle ran.

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	toolask "bottle.internal/internal/ask"
-	"bottle.internal/internal/firewall/leak"
+	"bottle.internal/internal/firewall/requestscan"
 	"bottle.internal/internal/manifest"
 	"bottle.internal/internal/names"
 	"bottle.internal/internal/plan"
@@ -80,7 +80,7 @@ func facts(p plan.Plan) why.Facts {
 }
 
 // secrets is compiled once for all tests.
-var secrets leak.Scanner
+var secrets requestscan.Scanner
 
 // TestToAllow: what is told to write does allow the request, or the answer says what else
 // stands in the way.

@@ -18,8 +18,8 @@ import (
 	"bottle.internal/internal/ca"
 	"bottle.internal/internal/control"
 	"bottle.internal/internal/firewall"
-	"bottle.internal/internal/firewall/leak"
 	"bottle.internal/internal/firewall/pipelock"
+	"bottle.internal/internal/firewall/requestscan"
 	"bottle.internal/internal/secret"
 	"bottle.internal/tests/fakenet"
 	"bottle.internal/tests/logtest"
@@ -27,7 +27,7 @@ import (
 )
 
 // secrets is compiled once for all tests.
-var secrets leak.Scanner
+var secrets requestscan.Scanner
 
 type channel struct {
 	first control.Inputs

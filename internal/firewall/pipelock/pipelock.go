@@ -26,7 +26,7 @@ import (
 
 	"bottle.internal/internal/control"
 	"bottle.internal/internal/firewall"
-	"bottle.internal/internal/firewall/leak"
+	"bottle.internal/internal/firewall/requestscan"
 	"bottle.internal/internal/secret"
 )
 
@@ -53,7 +53,7 @@ type Daemon struct {
 	Egress netip.Addr
 	Limits firewall.Limits
 	// Secrets is nil for a scanner of its own.
-	Secrets *leak.Scanner
+	Secrets *requestscan.Scanner
 }
 
 // Run is the engine as init starts it. See [Daemon.Run].
@@ -104,7 +104,7 @@ func (d Daemon) withDefaults() Daemon {
 		d.Egress = firewall.DefaultEgress()
 	}
 	if d.Secrets == nil {
-		d.Secrets = &leak.Scanner{}
+		d.Secrets = &requestscan.Scanner{}
 	}
 	return d
 }

@@ -1,10 +1,10 @@
-// Package leak finds credentials in what a request says in clear, with the rules of
+// Package requestscan finds credentials in what a request says in clear, with the rules of
 // gitleaks.
 //
 // Invariants: it names the rule that matched and never the text; text that hides a
 // credential behind percent-encoding, base64 or hex, up to three times over, is read as the
 // credential; rules that cannot be loaded are an error, never an empty answer.
-package leak
+package requestscan
 
 import (
 	"fmt"

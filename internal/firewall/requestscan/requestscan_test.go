@@ -1,4 +1,4 @@
-package leak_test
+package requestscan_test
 
 import (
 	"encoding/base64"
@@ -8,7 +8,7 @@ import (
 	"sync"
 	"testing"
 
-	"bottle.internal/internal/firewall/leak"
+	"bottle.internal/internal/firewall/requestscan"
 )
 
 // key has the form of an access key and belongs to nobody.
@@ -19,7 +19,7 @@ const opaque = "q9Zr7Lk2Vx" + "5Tn8Wp3Yb6Md1Hs"
 
 func TestFind(t *testing.T) {
 	t.Parallel()
-	scanner := &leak.Scanner{}
+	scanner := &requestscan.Scanner{}
 	encoded := base64.StdEncoding.EncodeToString([]byte("x " + key))
 	percent := func(text string) string {
 		var out strings.Builder
@@ -47,7 +47,7 @@ func TestFind(t *testing.T) {
 		"an excuse beside it": {"http://deb.test/?--mount=type=secret,&api_key=" + opaque, "generic-api-key"},
 		"a word of gitleaks":  {"http://deb.test/" + key + "?gitleaks:allow", "aws-access-token"},
 	} {
-		if rule, err := scanner.Find(leak.Views(test.target)...); err != nil || rule != test.rule {
+		if rule, err := scanner.Find(requestscan.Views(test.target)...); err != nil || rule != test.rule {
 			t.Errorf("%s: %q, %v; want %q", name, rule, err, test.rule)
 		}
 	}
@@ -63,7 +63,7 @@ func TestFind(t *testing.T) {
 // One scanner serves every connection at once.
 func TestFindAtOnce(t *testing.T) {
 	t.Parallel()
-	scanner := &leak.Scanner{}
+	scanner := &requestscan.Scanner{}
 	var all sync.WaitGroup
 	for range 8 {
 		all.Go(func() {
@@ -82,7 +82,7 @@ func FuzzViews(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, target string) {
-		views := leak.Views(target)
+		views := requestscan.Views(target)
 		size := 0
 		for _, view := range views {
 			size += len(view)

@@ -1,4 +1,4 @@
-package leaks
+package pushscan
 
 import (
 	"bytes"
@@ -16,7 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"bottle.internal/internal/canary"
-	"bottle.internal/internal/gitgate/leaks/leakstest"
+	"bottle.internal/internal/gitgate/pushscan/pushscantest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -48,7 +48,7 @@ func packed(t testing.TB, kind, text string) string {
 	case "zstd":
 		w, err = zstd.NewWriter(&b)
 	case "zip":
-		return leakstest.Zip(t, "in", text)
+		return pushscantest.Zip(t, "in", text)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -63,7 +63,7 @@ func packed(t testing.TB, kind, text string) string {
 func TestBlob(t *testing.T) {
 	t.Parallel()
 	scan := newScan(t, 1<<30)
-	secret := leakstest.Token()
+	secret := pushscantest.Token()
 	generic := "api_key = \"" + strings.ToLower(base64.RawURLEncoding.EncodeToString([]byte(secret))[:32]) + "\""
 	nested := packed(t, "zip", packed(t, "gzip", packed(t, "zip", secret)))
 	// The whole is written as two references then, not as letters.
@@ -148,7 +148,7 @@ func TestCanaries(t *testing.T) {
 func TestNoBorderHidesASecret(t *testing.T) {
 	t.Parallel()
 	scan := newScan(t, 0)
-	secret := leakstest.Token()
+	secret := pushscantest.Token()
 	fillers := []string{"x y\n", "x y ", "    "} // lines, one line, and nothing
 	for i, at := range []int{chunkSize - overlap - 20, chunkSize - overlap, chunkSize - 44, chunkSize - 20, chunkSize - 1, chunkSize, 2*chunkSize - overlap - 30, 2*chunkSize - 20} {
 		// Every border is tried in one line, and with one of the others: a scan takes a second.

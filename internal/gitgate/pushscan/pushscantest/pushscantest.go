@@ -1,5 +1,5 @@
-// Package leakstest makes what must not leave with a push, and hides it.
-package leakstest
+// Package pushscantest makes what must not leave with a push, and hides it.
+package pushscantest
 
 import (
 	"archive/zip"

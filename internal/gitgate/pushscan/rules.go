@@ -1,10 +1,10 @@
-// Package leaks finds secrets in bytes, with the rules of gitleaks.
+// Package pushscan finds secrets in bytes, with the rules of gitleaks.
 //
 // Invariants: nothing in the bytes or in their name turns a rule off (no allow comments, no
 // path or line that is let pass, no configuration of a repository); encodings are undone to
 // a depth, archives are opened; what cannot be looked into is an error, not a pass; memory
 // and the size of what comes out of an archive are bounded; no result holds a secret.
-package leaks
+package pushscan
 
 import (
 	"fmt"
