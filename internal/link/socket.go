@@ -11,14 +11,13 @@ import (
 	"syscall"
 
 	"bottle.internal/internal/ownsock"
-	"bottle.internal/internal/sunpath"
 )
 
 // listenUnix creates a socket that only its owner can connect to, in a directory that only
 // its owner can enter.
 func listenUnix(ctx context.Context, path string, peerUID int) (*net.UnixListener, error) {
-	if len(path) > sunpath.Portable {
-		return nil, fmt.Errorf("the path has %d bytes, a socket allows %d", len(path), sunpath.Portable)
+	if len(path) > ownsock.MaxPath {
+		return nil, fmt.Errorf("the path has %d bytes, a socket allows %d", len(path), ownsock.MaxPath)
 	}
 	if err := checkDir(filepath.Dir(path), peerUID); err != nil {
 		return nil, err

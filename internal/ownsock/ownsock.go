@@ -17,6 +17,11 @@ import (
 	"syscall"
 )
 
+// MaxPath is the longest path of a socket that every system can hold: on macOS and the BSDs
+// there is room for 104 bytes with the zero at the end. Linux takes a few more, but what works
+// on one system shall work on the others.
+const MaxPath = 103
+
 const (
 	mode  = 0o600
 	linux = "linux"

@@ -12,6 +12,24 @@ import (
 	"bottle.internal/internal/ownsock"
 )
 
+// The kernel that this test runs on agrees. A relative path counts as it is given.
+func TestMaxPath(t *testing.T) {
+	t.Chdir(t.TempDir())
+	longest := ownsock.MaxPath
+	if runtime.GOOS == "linux" {
+		longest = 107
+	}
+	for size, fits := range map[int]bool{ownsock.MaxPath: true, longest: true, longest + 1: false} {
+		listener, err := (&net.ListenConfig{}).Listen(t.Context(), "unix", strings.Repeat("x", size))
+		if (err == nil) != fits {
+			t.Errorf("a path of %d bytes: %v", size, err)
+		}
+		if err == nil {
+			_ = listener.Close()
+		}
+	}
+}
+
 // The umask is the process's: this test is alone in it, and does not run beside others.
 //
 //nolint:paralleltest // see above

@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"bottle.internal/internal/sunpath"
+	"bottle.internal/internal/ownsock"
 )
 
 // The sockets of a long identity fit on every system, from the homes and the temporary
@@ -34,8 +34,8 @@ func TestSocketPathsBySystem(t *testing.T) {
 			dir += "/" + prefix + strings.Repeat("9", randomEnd)
 		}
 		for _, socket := range []string{"/65535.sock", "/" + AttachSocket} {
-			if got := len(dir + socket); got > sunpath.Max(test.goos) {
-				t.Errorf("%s%s has %d bytes, %s takes %d", dir, socket, got, test.goos, sunpath.Max(test.goos))
+			if got := len(dir + socket); got > ownsock.MaxPath {
+				t.Errorf("%s: %s%s has %d bytes, a socket takes %d", test.goos, dir, socket, got, ownsock.MaxPath)
 			}
 		}
 	}

@@ -9,11 +9,11 @@ import (
 	"strings"
 
 	"bottle.internal/internal/names"
-	"bottle.internal/internal/sunpath"
+	"bottle.internal/internal/ownsock"
 )
 
 // maxSocketDir leaves room for the longest name in the path of a socket.
-const maxSocketDir = sunpath.Portable - len("/65535.sock") - 2
+const maxSocketDir = ownsock.MaxPath - len("/65535.sock") - 2
 
 // socketPrefix begins the name of a socket directory outside the instance. Its owner, its
 // identity and a random end follow: a directory that nobody wrote down is still known.
