@@ -77,7 +77,7 @@ func (p probes) expect(text []byte) time.Time {
 		return time.Time{}
 	}
 	for _, result := range fields.Results {
-		if strings.HasPrefix(result.Probe, "proxy ") {
+		if result.Proxied() {
 			p[result.Target]++
 		}
 	}

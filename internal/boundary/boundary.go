@@ -63,6 +63,12 @@ type Result struct {
 	Verdict  Verdict `json:"verdict"`
 }
 
+// proxied begins the names of the probes that ask the firewall for their target.
+const proxied = "proxy "
+
+// Proxied reports whether the firewall was asked for the target, so that its log says so.
+func (r Result) Proxied() bool { return strings.HasPrefix(r.Probe, proxied) }
+
 // Judge compares what the guest says with what the host has seen.
 func Judge(checks []Check, said []probe.Observation) []Result {
 	results := make([]Result, 0, len(checks))

@@ -178,6 +178,9 @@ func TestChecks(t *testing.T) {
 		if (check.Control.Proof == "") == (check.Control.Missing == "") {
 			t.Errorf("%s: %+v", check.Name, check.Control)
 		}
+		if result := (boundary.Result{Probe: check.Name}); result.Proxied() != (check.Via != "") {
+			t.Errorf("%s: is the firewall asked? %t, %q", check.Name, result.Proxied(), check.Via)
+		}
 		text += fmt.Sprintf("%s %s\n", check.Kind, check.Target)
 	}
 	for _, want := range []string{

@@ -177,7 +177,7 @@ func (t *Targets) proxied(b Bottle) []Check {
 	var checks []Check
 	try := func(kind probe.Kind, l *Listener) {
 		checks = append(checks, Check{
-			Probe:   probe.Probe{Name: "proxy " + string(kind) + " " + l.Addr(), Kind: kind, Target: l.Addr(), Via: b.Firewall},
+			Probe:   probe.Probe{Name: proxied + string(kind) + " " + l.Addr(), Kind: kind, Target: l.Addr(), Via: b.Firewall},
 			Control: Control{Listener: l},
 		})
 	}
@@ -193,10 +193,10 @@ func (t *Targets) proxied(b Bottle) []Check {
 		try(probe.Plain, last)
 	}
 	for _, target := range append(append([]string{}, b.Inside...), b.Unlisted...) {
-		checks = append(checks, Check{Probe: probe.Probe{Name: "proxy connect " + target, Kind: probe.Connect, Target: target, Via: b.Firewall}})
+		checks = append(checks, Check{Probe: probe.Probe{Name: proxied + "connect " + target, Kind: probe.Connect, Target: target, Via: b.Firewall}})
 	}
 	return append(checks, uncontrolled(
-		probe.Probe{Name: "proxy connect 169.254.169.254:80", Kind: probe.Connect, Target: "169.254.169.254:80", Via: b.Firewall}, "no target of ours"))
+		probe.Probe{Name: proxied + "connect 169.254.169.254:80", Kind: probe.Connect, Target: "169.254.169.254:80", Via: b.Firewall}, "no target of ours"))
 }
 
 // prove reaches from the host what the guest must not reach directly.

@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -34,14 +33,13 @@ program runs offline and without a credential.
 				if err := s.none(); err != nil {
 					return err
 				}
-				if !slices.Contains(starter.Templates(), request.Template) {
-					_, err := starter.Manifest(request.Options)
+				text, err := starter.Manifest(request.Options)
+				if err != nil { // it fails for an unknown template only
 					return &usageError{text: err.Error()}
 				}
 				if *show {
-					text, err := starter.Manifest(request.Options)
 					fmt.Fprint(s.Stdout, text)
-					return err
+					return nil
 				}
 				request.Again = s.again("--force")
 				written, err := s.app.Init(request)

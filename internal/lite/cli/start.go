@@ -168,6 +168,10 @@ func (a *App) bootConfig(ctx context.Context, dir store.Dir, r store.Record) (su
 	if err != nil {
 		return supervisor.Config{}, err
 	}
+	counterKHz := 0
+	if accel == vm.TCG {
+		counterKHz = counter.KHz(ctx)
+	}
 	image := dir.Path(store.ImageFile)
 	if r.Source != nil {
 		if err := r.Source.Check(); err != nil {
@@ -190,7 +194,7 @@ func (a *App) bootConfig(ctx context.Context, dir store.Dir, r store.Record) (su
 			CPUs: min(r.CPUs, runtime.NumCPU()), MemMiB: r.MemMiB,
 			Kernel: prober.Kernel.Image, Initramfs: prober.Initramfs,
 			Image: image, Overlay: dir.Path(store.OverlayFile),
-			CounterKHz: counter.KHz(ctx),
+			CounterKHz: counterKHz,
 		},
 	}, nil
 }
